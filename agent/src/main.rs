@@ -1,0 +1,2 @@
+//! Salve.
+fn main() {}
