@@ -1,0 +1,84 @@
+//! Brings services back that died, failed or hit their start limit; leaves those alone that were stopped on purpose.
+//!
+//! The ladder: restart; forget the failure and start; a person.
+
+mod config;
+mod observed;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use salve_plugin_sdk::prelude::*;
+
+pub use config::Config;
+use observed::{Observed, Standing};
+
+/// The kind of every fault this plugin raises; its evidence says how the service went down.
+const FAULT: &str = "service.down";
+
+/// The plugin: its configuration and the last word on each service.
+pub struct ServiceRestart {
+    config: Config,
+    services: BTreeMap<String, Observed>,
+}
+
+impl Remediator for ServiceRestart {
+    type Config = Config;
+
+    fn wants() -> Vec<String> {
+        ["service.restart:*", "service.start:*", "service.reset-failed:*"].map(String::from).to_vec()
+    }
+
+    fn configure(config: Config) -> Result<(Self, Subscription), String> {
+        let subscription = config.services.iter().fold(Subscription::new(), |all, name| all.service(name));
+        Ok((Self { config, services: BTreeMap::new() }, subscription))
+    }
+
+    fn detect(&mut self, batch: &Batch<'_>) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for event in batch.events_named("service.state") {
+            let observed = Observed::from_event(event);
+            match observed.standing(self.config.ignore_clean_exit) {
+                Standing::Down => findings.push(observed.fault(FAULT, &event.subject).present()),
+                Standing::Up | Standing::StoppedOnPurpose => {
+                    findings.push(Fault::new(FAULT, &event.subject).cleared());
+                }
+                Standing::Moving => {}
+            }
+            self.services.insert(event.subject.clone(), observed);
+        }
+        findings
+    }
+
+    fn diagnose(&mut self, incident: &Incident) -> Vec<Cause> {
+        self.services.get(&incident.fault.target).map(Observed::cause).into_iter().collect()
+    }
+
+    fn recover(&mut self, incident: &Incident) -> Recovery {
+        let name = &incident.fault.target;
+        let start_limit_hit = self.services.get(name).is_some_and(Observed::hit_start_limit);
+        let actions = match incident.attempts.len() {
+            // systemd refuses a restart until the start limit is forgotten: that rung would only be lost time.
+            0 if !start_limit_hit => vec![Action::restart_service(name)],
+            0 | 1 => vec![Action::reset_failed_service(name), Action::start_service(name)],
+            tried => return Recovery::escalate(format!("{name} is still down after {tried} attempts")),
+        };
+        Plan::new(actions)
+            .settle(Duration::from_millis(self.config.settle_ms))
+            .deadline(Duration::from_secs(self.config.start_deadline_s))
+            .into()
+    }
+
+    fn verify(&mut self, incident: &Incident) -> Verdict {
+        let Some(observed) = self.services.get(&incident.fault.target) else { return Verdict::Undecided };
+        match observed.standing(self.config.ignore_clean_exit) {
+            Standing::Up => Verdict::Healthy,
+            // Somebody stopped it while it was being healed: what they want is what is.
+            Standing::StoppedOnPurpose => Verdict::Healthy,
+            Standing::Moving => Verdict::Undecided,
+            Standing::Down => Verdict::Unhealthy(observed.summary(&incident.fault.target)),
+        }
+    }
+}
+
+salve_plugin_sdk::export!(ServiceRestart);

@@ -1,0 +1,100 @@
+//! The plugin's decisions, natively: which deaths count, and what is done about them in which order.
+
+use salve_plugin_sdk::prelude::*;
+use salve_plugin_sdk::testing::Harness;
+use service_restart::ServiceRestart;
+
+fn plugin() -> Harness<ServiceRestart> {
+    Harness::new(r#"{ "services": ["nginx.service"] }"#).unwrap()
+}
+
+fn state(active: &str, result: &str, stop_requested: Option<bool>) -> Event {
+    let event = Event::new("service.state", "nginx.service")
+        .with("service.active_state", active)
+        .with("service.result", result);
+    match stop_requested {
+        Some(requested) => event.with("service.stop_requested", requested),
+        None => event,
+    }
+}
+
+fn is_raised(findings: &[Finding]) -> bool {
+    findings.iter().any(|finding| matches!(finding, Finding::Present(_)))
+}
+
+fn kinds(recovery: &Recovery) -> Vec<&str> {
+    match recovery {
+        Recovery::Act(plan) => plan.actions.iter().map(|action| action.kind.as_str()).collect(),
+        _ => vec![],
+    }
+}
+
+#[test]
+fn deaths_nobody_asked_for_are_faults_and_others_are_not() {
+    let cases = [
+        ("failed", "exit-code", Some(false), true),
+        ("failed", "signal", None, true),
+        ("failed", "start-limit-hit", Some(false), true),
+        ("failed", "timeout", Some(true), false),
+        ("inactive", "success", Some(false), true),
+        ("inactive", "success", Some(true), false),
+        ("inactive", "success", None, false),
+        ("activating", "exit-code", Some(false), false),
+        ("active", "success", None, false),
+    ];
+    for (active, result, requested, fault) in cases {
+        let raised = is_raised(&plugin().event(state(active, result, requested)));
+        assert_eq!(raised, fault, "{active}, {result}, stop requested {requested:?}");
+    }
+}
+
+#[test]
+fn a_clean_exit_is_left_alone_where_the_operator_says_so() {
+    let mut plugin =
+        Harness::<ServiceRestart>::new(r#"{ "services": ["nginx.service"], "ignore_clean_exit": true }"#).unwrap();
+    assert!(!is_raised(&plugin.event(state("inactive", "success", Some(false)))));
+}
+
+#[test]
+fn the_ladder_is_restart_then_reset_and_start_then_a_person() {
+    let mut plugin = plugin();
+    plugin.event(state("failed", "exit-code", Some(false)));
+    let fault = Fault::new("service.down", "nginx.service");
+    let mut attempts = Vec::new();
+    for expected in [vec!["service.restart"], vec!["service.reset-failed", "service.start"]] {
+        let recovery = plugin.recover(&fault, attempts.clone());
+        assert_eq!(kinds(&recovery), expected);
+        let Recovery::Act(plan) = recovery else { panic!("a plan") };
+        attempts.push(plugin.attempt(attempts.len() as u32 + 1, &plan, Verdict::Unhealthy("down".into())));
+    }
+    assert!(matches!(plugin.recover(&fault, attempts), Recovery::Escalate(_)));
+}
+
+#[test]
+fn a_hit_start_limit_is_forgotten_first() {
+    let mut plugin = plugin();
+    plugin.event(state("failed", "start-limit-hit", Some(false)));
+    let recovery = plugin.recover(&Fault::new("service.down", "nginx.service"), vec![]);
+    assert_eq!(kinds(&recovery), ["service.reset-failed", "service.start"]);
+}
+
+#[test]
+fn the_cause_is_read_from_the_result() {
+    let mut plugin = plugin();
+    plugin.event(state("failed", "oom-kill", Some(false)));
+    let causes = plugin.diagnose(&Fault::new("service.down", "nginx.service"));
+    assert!(causes[0].summary.contains("memory"), "{causes:?}");
+}
+
+#[test]
+fn it_is_healthy_when_up_and_undecided_while_it_moves() {
+    let mut plugin = plugin();
+    let fault = Fault::new("service.down", "nginx.service");
+    assert_eq!(plugin.verify(&fault, vec![]), Verdict::Undecided);
+    plugin.event(state("activating", "success", None));
+    assert_eq!(plugin.verify(&fault, vec![]), Verdict::Undecided);
+    plugin.event(state("active", "success", None));
+    assert_eq!(plugin.verify(&fault, vec![]), Verdict::Healthy);
+    plugin.event(state("failed", "signal", Some(false)));
+    assert!(matches!(plugin.verify(&fault, vec![]), Verdict::Unhealthy(_)));
+}
