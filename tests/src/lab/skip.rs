@@ -1,0 +1,48 @@
+//! Tests that need the lab, on a machine that has none: skipped, but never in silence.
+
+use std::io::{self, Write};
+use std::{env, thread};
+
+use super::{Host, Missing, available};
+
+/// Set to 1 where skipping is a failure: CI demands that the tests of the lab have run.
+const REQUIRE: &str = "SALVE_REQUIRE_LAB";
+
+/// Boots a host, or says on standard error that the test is skipped, and why, and returns `None`.
+///
+/// # Panics
+/// When the host does not boot although this machine is able to, and, with `SALVE_REQUIRE_LAB=1`, instead of skipping.
+#[track_caller]
+pub fn host_or_skip(name: &str) -> Option<Host> {
+    if skip() {
+        return None;
+    }
+    match Host::boot(name) {
+        Ok(host) => Some(host),
+        Err(error) => panic!("{error:?}"),
+    }
+}
+
+/// Whether the running test has to be skipped, for those that boot hosts by a [`Builder`](super::Builder). Says so on
+/// standard error.
+///
+/// # Panics
+/// With `SALVE_REQUIRE_LAB=1`, instead of skipping.
+#[track_caller]
+pub fn skip() -> bool {
+    match available() {
+        Ok(()) => false,
+        Err(missing) if env::var(REQUIRE).is_ok_and(|value| value == "1") => panic!("{REQUIRE}=1, but {missing}"),
+        Err(missing) => {
+            tell(&missing);
+            true
+        }
+    }
+}
+
+/// Writes past the test harness, which would show what a passing test prints to nobody.
+fn tell(missing: &Missing) {
+    let thread = thread::current();
+    let test = thread.name().unwrap_or("a test");
+    let _ = writeln!(io::stderr(), "skipped: {test}: {missing}");
+}
