@@ -1,0 +1,77 @@
+//! Where things are: the repository and its one target directory.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result};
+
+use crate::shell;
+
+/// The folder of the stock plugins, a cargo workspace of its own.
+pub(crate) const PLUGINS: &str = "plugins";
+
+/// The folder of the good and misbehaving plugins that tests use, a cargo workspace of its own.
+pub(crate) const GUESTS: &str = "tests/guests";
+
+/// The repository.
+pub(crate) struct Workspace {
+    /// The directory with the workspace's `Cargo.toml`.
+    pub(crate) root: PathBuf,
+    /// Cargo's target directory, wherever the developer's configuration puts it.
+    pub(crate) target: PathBuf,
+}
+
+impl Workspace {
+    /// Finds the repository this command was built from, and asks cargo for the target directory.
+    pub(crate) fn find() -> Result<Self> {
+        let crate_directory = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let root = crate_directory
+            .parent()
+            .context("xtask is not in a folder of the repository")?
+            .to_owned();
+        let mut workspace = Self {
+            root,
+            target: PathBuf::new(),
+        };
+        let metadata = shell::output(workspace.cargo(&["metadata", "--no-deps", "--format-version", "1"]))?;
+        let metadata: serde_json::Value = serde_json::from_str(&metadata).context("`cargo metadata` is not JSON")?;
+        let target = metadata
+            .get("target_directory")
+            .and_then(|directory| directory.as_str());
+        workspace.target = target.context("`cargo metadata` names no target directory")?.into();
+        Ok(workspace)
+    }
+
+    /// The cargo that runs this command, about to run in the repository.
+    pub(crate) fn cargo(&self, arguments: &[&str]) -> Command {
+        let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.current_dir(&self.root).args(arguments);
+        cargo
+    }
+
+    /// The same for a workspace in the folder `inner`, which compiles to WebAssembly and has its builds in target/wasm.
+    pub(crate) fn inner_cargo(&self, inner: &str, arguments: &[&str]) -> Command {
+        let mut cargo = self.cargo(arguments);
+        cargo
+            .arg("--manifest-path")
+            .arg(self.root.join(inner).join("Cargo.toml"));
+        cargo.arg("--target-dir").arg(self.target.join("wasm"));
+        cargo
+    }
+
+    /// Builds the agent, and says where it is.
+    pub(crate) fn build_agent(&self, release: bool) -> Result<PathBuf> {
+        let mut build = self.cargo(&["build", "--package", "salve"]);
+        if release {
+            build.arg("--release");
+        }
+        shell::run(build)?;
+        Ok(self
+            .target
+            .join(if release { "release" } else { "debug" })
+            .join("salve"))
+    }
+}
