@@ -66,8 +66,8 @@ pub mod testing;
 
 pub use batch::{Batch, Sample};
 pub use bindings::salve::plugin::types::{
-    Action, Attempt, Attribute, Cause, Event, Fault, Finding, Outcome, Plan, Recovery, Selector, Severity, Subscription,
-    Value, Verdict,
+    Action, Attempt, Attribute, Cause, Event, Fault, Finding, Outcome, Plan, Recovery, Selector, Severity,
+    Subscription, Value, Verdict,
 };
 pub use event::Attributes;
 pub use incident::Incident;

@@ -34,7 +34,15 @@ impl<P: Remediator> Instance<P> {
         logging::install();
         let config = serde_json::from_str(config).map_err(|error| format!("config: {error}"))?;
         let (plugin, subscription) = P::configure(config)?;
-        Ok((Self { plugin, series: SeriesTable::default(), present: BTreeMap::new(), seen: 0 }, subscription))
+        Ok((
+            Self {
+                plugin,
+                series: SeriesTable::default(),
+                present: BTreeMap::new(),
+                seen: 0,
+            },
+            subscription,
+        ))
     }
 
     /// `detect` of the contract.
@@ -44,7 +52,8 @@ impl<P: Remediator> Instance<P> {
         for finding in &findings {
             match finding {
                 Finding::Present(fault) => {
-                    self.present.insert((fault.kind.clone(), fault.target.clone()), fault.summary.clone());
+                    self.present
+                        .insert((fault.kind.clone(), fault.target.clone()), fault.summary.clone());
                 }
                 Finding::Cleared(key) => {
                     self.present.remove(key);
@@ -137,7 +146,7 @@ macro_rules! export {
                 }
             }
 
-            $crate::bindings::export_component!(Component with_types_in $crate::bindings);
+    $crate::bindings::export_component!(Component with_types_in $crate::bindings);
         };
     };
 }

@@ -1,0 +1,177 @@
+//! The agent: its parts, connected in the order of the flow.
+//!
+//! ```text
+//! collectors ──► router ──► instances ──► incident engine ──► guards ──► actuators
+//! ```
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{FlockOperation, flock};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::action::actuator::{Actuators, Order};
+use crate::clock::{Clock, SystemClock};
+use crate::config::Settings;
+use crate::control::{Api, ApiError};
+use crate::guard::Chain;
+use crate::incident::ledger::{Ledger, LedgerError};
+use crate::incident::{Doors, Engine, Input, Runner};
+use crate::plugin::{Fleet, Interfaces, Parts, Sandbox};
+use crate::service::{Services, StatusTable};
+use crate::signal::{Router, collector};
+
+/// Inputs that wait for the engine; whoever brings more waits with them.
+const ENGINE_QUEUE: usize = 1024;
+
+/// Why an agent does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// Another one uses the state directory.
+    #[error("another agent uses the state directory {0}; stop it, or give this one another `state`")]
+    Locked(PathBuf),
+    /// The state directory cannot be locked.
+    #[error("{path} cannot be locked: {error}; set `state` in salve.toml to a directory the agent can write")]
+    Lock {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The ledger cannot be used.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The API cannot be offered.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// WebAssembly cannot run here.
+    #[error("{0}")]
+    Sandbox(String),
+    /// A signal handler, or the API's socket, failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Runs an agent with these settings until SIGTERM or SIGINT. `ready` is called once it answers on its socket.
+pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let now = clock.now();
+
+    // What lasts.
+    let ledger = Ledger::open(&settings.state)?;
+    let _lock = lock(&settings.state.join("agent.lock"), &settings.state)?;
+    let listener = Api::listen(&settings.socket).await?;
+
+    // Collectors and the router.
+    let router = Arc::new(Router::new());
+    let table = Arc::new(StatusTable::default());
+    let report = collector::service::report_to(router.clone(), table.clone(), clock.clone());
+    let services = Arc::new(Services::new(&settings.state, settings.services, report.clone()));
+    tokio::spawn({
+        let (services, wanted) = (services.clone(), router.wanted_services());
+        async move { services.watch_units(wanted, report).await }
+    });
+    tokio::spawn(collector::host::run(router.clone(), settings.interval));
+
+    // Instances.
+    let (inputs, inbox) = mpsc::channel(ENGINE_QUEUE);
+    let state = Arc::new(ledger.plugin_state()?);
+    let parts = Parts {
+        sandbox: Sandbox::new().map_err(AgentError::Sandbox)?,
+        interfaces: Interfaces {
+            state: Some(state),
+            services: table,
+        },
+        router: router.clone(),
+        clock: clock.clone(),
+        engine: inputs.clone(),
+    };
+    let fleet = Fleet::new(parts, settings.plugins, settings.policies);
+    let (view, ask) = (fleet.view(), fleet.ask());
+
+    // The incident engine with its guards, and the actuators.
+    let (open, recency) = (ledger.open_incidents()?, ledger.recency(now)?);
+    if !open.is_empty() {
+        tracing::info!(incidents = open.len(), "carrying on with what is open");
+    }
+    let (engine, first) = Engine::restore(settings.ceiling, Chain::standard(), open, recency, now);
+    let actuators = Arc::new(Actuators::new(services, router));
+    let perform = move |order| {
+        tokio::spawn(perform(actuators.clone(), order, inputs.clone()));
+    };
+    let reader = ledger.reader()?;
+    let doors = Doors {
+        ask: Box::new(ask),
+        perform: Box::new(perform),
+    };
+    let runner = Runner::new(engine, ledger, clock, inbox, doors);
+    let trouble = runner.trouble();
+    tokio::spawn(runner.run(first));
+    tokio::spawn(fleet.run());
+
+    // The API, until somebody has had enough.
+    let ceiling = settings.ceiling;
+    let api = Api {
+        ledger: reader,
+        fleet: Box::new(view),
+        trouble,
+        started_at: now.wall,
+        ceiling,
+    };
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    ready();
+    let result = tokio::select! {
+        ended = api.serve(listener) => ended,
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+    };
+    // An action under way is not waited for: what it did is looked at when the agent starts again.
+    tracing::info!("stopping");
+    drop(std::fs::remove_file(&settings.socket));
+    Ok(result?)
+}
+
+/// Carries out an order, the first failure ends it; the engine is told of each outcome as it comes.
+async fn perform(actuators: Arc<Actuators>, order: Order, engine: mpsc::Sender<Input>) {
+    let Order {
+        incident,
+        attempt,
+        actions,
+    } = order;
+    for action in &actions {
+        let outcome = actuators.act(action, &incident).await;
+        let ok = outcome.ok;
+        // The engine is gone only when the agent ends.
+        drop(
+            engine
+                .send(Input::Done {
+                    incident: incident.clone(),
+                    attempt,
+                    outcome,
+                })
+                .await,
+        );
+        if !ok {
+            break;
+        }
+    }
+    drop(engine.send(Input::Performed { incident, attempt }).await);
+}
+
+/// Takes the state directory for this agent: two would each believe to be alone with the services.
+fn lock(path: &Path, state: &Path) -> Result<File, AgentError> {
+    let error = |error| AgentError::Lock {
+        path: path.to_owned(),
+        error,
+    };
+    let file = File::create(path).map_err(error)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(AgentError::Locked(state.to_owned())),
+        Err(errno) => Err(error(errno.into())),
+    }
+}

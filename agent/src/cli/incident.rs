@@ -1,0 +1,132 @@
+use std::path::Path;
+
+use clap::Subcommand;
+
+use super::{Outcome, OutputArgs, client, output};
+use crate::control::{IncidentDetail, IncidentView};
+use crate::incident::Verdict;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// List incidents, the newest first.
+    List {
+        /// Only those that are open.
+        #[arg(long)]
+        open: bool,
+        /// At most so many.
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Tell the story of one incident.
+    Show {
+        /// Its id, or the beginning of it.
+        id: String,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+}
+
+pub(super) fn run(socket: &Path, command: Command) -> anyhow::Result<Outcome> {
+    match command {
+        Command::List { open, limit, output } => list(socket, open, limit, &output),
+        Command::Show { id, output } => show(socket, &id, &output),
+    }
+}
+
+fn list(socket: &Path, open: bool, limit: u32, args: &OutputArgs) -> anyhow::Result<Outcome> {
+    let path = format!("/v1/incidents?open={open}&limit={limit}");
+    let incidents: Vec<IncidentView> = client::get(socket, &path)?.map_err(anyhow::Error::msg)?;
+    if args.json {
+        output::json(&incidents)?;
+        return Ok(Outcome::Fine);
+    }
+    output::table(
+        [
+            "ID", "OPENED", "STATE", "SEVERITY", "POLICY", "TARGET", "ATTEMPTS", "TOOK", "SUMMARY",
+        ],
+        incidents.into_iter().map(|incident| {
+            let took = incident.resolved_at.map(|resolved| resolved.since(incident.opened_at));
+            [
+                incident.id,
+                output::time(incident.opened_at),
+                incident.state.to_string(),
+                incident.severity.as_str().to_owned(),
+                incident.policy,
+                incident.target,
+                incident.attempts.len().to_string(),
+                took.map_or("-".to_owned(), |took| format!("{:.1} s", took.as_secs_f64())),
+                incident.summary,
+            ]
+        }),
+    );
+    Ok(Outcome::Fine)
+}
+
+fn show(socket: &Path, id: &str, args: &OutputArgs) -> anyhow::Result<Outcome> {
+    // An id is typed by a person, and goes into a path.
+    if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        anyhow::bail!("`{id}` is not an incident's id; `salve incident list` shows them");
+    }
+    let detail: IncidentDetail = match client::get(socket, &format!("/v1/incidents/{id}"))? {
+        Ok(detail) => detail,
+        Err(message) => {
+            eprintln!("salve: {message}; `salve incident list` shows them");
+            return Ok(Outcome::NotFine);
+        }
+    };
+    if args.json {
+        output::json(&detail)?;
+    } else {
+        tell(&detail);
+    }
+    Ok(Outcome::Fine)
+}
+
+fn tell(detail: &IncidentDetail) {
+    let IncidentDetail { incident, transitions } = detail;
+    println!("incident {}: {} ({})", incident.id, incident.summary, incident.state);
+    println!(
+        "  {} at {}, severity {}",
+        incident.kind,
+        incident.target,
+        incident.severity.as_str()
+    );
+    println!("  found by {} under policy {}", incident.plugin, incident.policy);
+    for attribute in &incident.evidence {
+        println!("  {} = {}", attribute.key, attribute.value);
+    }
+    for cause in &incident.causes {
+        println!(
+            "  cause: {} (confidence {:.0} %)",
+            cause.summary,
+            cause.confidence * 100.0
+        );
+    }
+    println!();
+    for step in transitions {
+        println!("{}  {:17} {}", step.at, step.to, step.reason);
+    }
+    for attempt in &incident.attempts {
+        let verdict = match &attempt.verdict {
+            Some(Verdict::Healthy) => "healthy".to_owned(),
+            Some(Verdict::Unhealthy(reason)) => format!("unhealthy: {reason}"),
+            Some(Verdict::Undecided) | None => "not judged yet".to_owned(),
+        };
+        println!();
+        println!("attempt {}, {}: {verdict}", attempt.number, attempt.started);
+        for outcome in &attempt.outcomes {
+            let mark = if outcome.ok { "done" } else { "FAILED" };
+            println!(
+                "  {mark} {} in {:.1} ms: {}",
+                outcome.action,
+                outcome.took.as_secs_f64() * 1e3,
+                outcome.detail
+            );
+        }
+        for action in attempt.actions.iter().skip(attempt.outcomes.len()) {
+            println!("  not done: {action}");
+        }
+    }
+}

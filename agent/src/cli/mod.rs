@@ -1,0 +1,83 @@
+//! The command line: a file per command.
+
+mod agent;
+mod check;
+mod client;
+mod incident;
+mod output;
+mod plugin;
+mod status;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Exit codes: 0 fine, 1 the thing asked about is not fine, 2 bad usage or configuration.
+#[derive(Debug, Parser)]
+#[command(name = "salve", version, about = "A host agent that heals", max_term_width = 100)]
+pub struct Cli {
+    /// The agent's socket.
+    #[arg(
+        long,
+        global = true,
+        env = "SALVE_SOCKET",
+        default_value = "/run/salve/salve.sock",
+        value_name = "PATH"
+    )]
+    socket: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// How a command ended; an error is bad usage or configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// What was asked about is fine.
+    Fine,
+    /// It is not.
+    NotFine,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the agent, in the foreground.
+    Agent(ConfigArgs),
+    /// Check the configuration, the policies and the plugins, without running anything but `describe` and `configure`.
+    Check(ConfigArgs),
+    /// Show whether the agent is well, and what it runs.
+    Status(OutputArgs),
+    /// Look at plugins.
+    #[command(subcommand)]
+    Plugin(plugin::Command),
+    /// Look at incidents.
+    #[command(subcommand)]
+    Incident(incident::Command),
+}
+
+#[derive(Debug, Args)]
+struct ConfigArgs {
+    /// The agent's configuration.
+    #[arg(long, default_value = "/etc/salve/salve.toml", value_name = "FILE")]
+    config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct OutputArgs {
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Cli {
+    /// Runs the command.
+    pub fn run(self) -> anyhow::Result<Outcome> {
+        let socket = self.socket;
+        match self.command {
+            Command::Agent(args) => agent::run(&args),
+            Command::Check(args) => check::run(&args),
+            Command::Status(args) => status::run(&socket, &args),
+            Command::Plugin(command) => plugin::run(&socket, command),
+            Command::Incident(command) => incident::run(&socket, command),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::Subcommand;
+use serde_json::json;
+
+use super::{Outcome, OutputArgs, client, output};
+use crate::control::StatusView;
+use crate::plugin::{Loaded, Sandbox};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// List the plugins the agent has.
+    List(OutputArgs),
+    /// Show what a plugin's file is, what it may look at and what it asks for, and print a policy ready to paste. Runs
+    /// nothing of it but `describe`, in the sandbox.
+    Inspect {
+        /// The file.
+        file: PathBuf,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+}
+
+pub(super) fn run(socket: &Path, command: Command) -> anyhow::Result<Outcome> {
+    match command {
+        Command::List(args) => list(socket, &args),
+        Command::Inspect { file, output } => inspect(&file, &output),
+    }
+}
+
+fn list(socket: &Path, args: &OutputArgs) -> anyhow::Result<Outcome> {
+    let status: StatusView = client::get(socket, "/v1/status")?.map_err(anyhow::Error::msg)?;
+    let plugins = status.fleet.plugins;
+    let is_fine = plugins.iter().all(|plugin| plugin.problem.is_none());
+    if args.json {
+        output::json(&plugins)?;
+    } else {
+        output::table(
+            ["PLUGIN", "VERSION", "SHA256", "SUMMARY", "PROBLEM"],
+            plugins.into_iter().map(|plugin| {
+                let (version, summary) = plugin
+                    .description
+                    .map_or_else(Default::default, |about| (about.version, about.summary));
+                let digest: String = plugin.digest.unwrap_or_default().chars().take(12).collect();
+                [
+                    plugin.name,
+                    version,
+                    digest,
+                    summary,
+                    plugin.problem.unwrap_or_default(),
+                ]
+            }),
+        );
+    }
+    Ok(if is_fine { Outcome::Fine } else { Outcome::NotFine })
+}
+
+fn inspect(file: &Path, args: &OutputArgs) -> anyhow::Result<Outcome> {
+    let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let sandbox = Sandbox::new().map_err(anyhow::Error::msg)?;
+    let loaded = match Loaded::new(&sandbox, &bytes) {
+        Ok(loaded) => loaded,
+        Err(problem) => {
+            eprintln!("salve: {}: {problem}", file.display());
+            return Ok(Outcome::NotFine);
+        }
+    };
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    let policy = policy(&stem, &loaded);
+    let about = &loaded.description;
+    let schema: serde_json::Value = serde_json::from_str(&about.config_schema).unwrap_or_default();
+    if args.json {
+        output::json(&json!({
+            "file": file,
+            "bytes": loaded.bytes,
+            "sha256": &*loaded.digest,
+            "name": about.name,
+            "version": about.version,
+            "summary": about.summary,
+            "imports": loaded.imports,
+            "needs": loaded.needs(),
+            "wants": about.wants,
+            "config_schema": schema,
+            "policy": policy,
+        }))?;
+        return Ok(Outcome::Fine);
+    }
+    println!("{} {}: {}", about.name, about.version, about.summary);
+    println!("sha256 {} ({} bytes)", loaded.digest, loaded.bytes);
+    println!();
+    println!("it may look at:");
+    let looks = loaded.imports.iter().filter(|import| !import.starts_with("wasi:"));
+    looks.for_each(|import| println!("  {import}"));
+    let inert = loaded
+        .imports
+        .iter()
+        .filter(|import| import.starts_with("wasi:"))
+        .count();
+    if inert > 0 {
+        println!("  {inert} interfaces of WASI, with nothing behind them");
+    }
+    println!("it asks for:");
+    about.wants.iter().for_each(|want| println!("  {want}"));
+    println!("its configuration:");
+    println!("{}", indent(&serde_json::to_string_pretty(&schema)?));
+    println!("a policy for it, to adapt and put into the policies directory:");
+    println!();
+    println!("{policy}");
+    Ok(Outcome::Fine)
+}
+
+/// A policy to begin with: observe mode, pinned, every key of the configuration with its default or a place to fill in, and
+/// the grants the plugin asks for.
+fn policy(stem: &str, loaded: &Loaded) -> String {
+    let about = &loaded.description;
+    let quoted = |items: &mut dyn Iterator<Item = &str>| {
+        items
+            .map(|item| toml::Value::from(item).to_string())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let mut policy = format!(
+        "plugin = {}\nsha256 = \"{}\"\nmode = \"observe\"  # or \"approve\", or \"auto\"\n\n[config]\n",
+        toml::Value::from(stem),
+        loaded.digest
+    );
+    let schema: serde_json::Value = serde_json::from_str(&about.config_schema).unwrap_or_default();
+    for (key, property) in schema
+        .get("properties")
+        .and_then(|all| all.as_object())
+        .into_iter()
+        .flatten()
+    {
+        if let Some(help) = property.get("description").and_then(|text| text.as_str()) {
+            help.lines().for_each(|line| policy.push_str(&format!("# {line}\n")));
+        }
+        let default = property
+            .get("default")
+            .and_then(|value| toml::Value::try_from(value).ok());
+        match default {
+            Some(default) => policy.push_str(&format!("{key} = {default}\n")),
+            None => policy.push_str(&format!("# {key} = …\n")),
+        }
+    }
+    let wants = quoted(&mut about.wants.iter().map(String::as_str));
+    policy.push_str(&format!("\n[grant]\nactions = [{wants}]\n"));
+    let needs = loaded.needs();
+    if !needs.is_empty() {
+        policy.push_str(&format!("read = [{}]\n", quoted(&mut needs.into_iter())));
+    }
+    policy
+}
+
+fn indent(text: &str) -> String {
+    text.lines()
+        .map(|line| format!("  {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}

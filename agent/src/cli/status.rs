@@ -1,0 +1,73 @@
+use std::path::Path;
+
+use super::{Outcome, OutputArgs, client, output};
+use crate::control::StatusView;
+
+pub(super) fn run(socket: &Path, args: &OutputArgs) -> anyhow::Result<Outcome> {
+    let status: StatusView = client::get(socket, "/v1/status")?.map_err(anyhow::Error::msg)?;
+    let problems = status.problems();
+    if args.json {
+        output::json(&status)?;
+    } else {
+        show(&status, &problems);
+    }
+    Ok(if problems.is_empty() {
+        Outcome::Fine
+    } else {
+        Outcome::NotFine
+    })
+}
+
+fn show(status: &StatusView, problems: &[String]) {
+    let since = output::time(status.started_at);
+    println!(
+        "salve {} (pid {}), since {since}, ceiling {}",
+        status.version, status.pid, status.ceiling
+    );
+    let open: Vec<String> = status
+        .open_incidents
+        .iter()
+        .map(|(state, count)| format!("{count} {state}"))
+        .collect();
+    println!(
+        "open incidents: {}",
+        if open.is_empty() {
+            "none".to_owned()
+        } else {
+            open.join(", ")
+        }
+    );
+    println!();
+    output::table(
+        ["POLICY", "PLUGIN", "MODE", "STATE", "CALLS", "TRAPS", "DROPPED"],
+        status.fleet.policies.iter().map(|policy| {
+            let instance = policy.instance.as_ref();
+            let state = match instance {
+                Some(instance) if instance.is_running() => "running",
+                Some(_) => "backoff",
+                None => "not running",
+            };
+            let count = |read: fn(&crate::plugin::InstanceView) -> u64| {
+                instance.map_or("-".to_owned(), |instance| read(instance).to_string())
+            };
+            let mode = if policy.written {
+                policy.mode.clone()
+            } else {
+                format!("{} (no policy)", policy.mode)
+            };
+            [
+                policy.name.clone(),
+                policy.plugin.clone(),
+                mode,
+                state.to_owned(),
+                count(|instance| instance.calls),
+                count(|instance| instance.traps),
+                count(|instance| instance.dropped),
+            ]
+        }),
+    );
+    if !problems.is_empty() {
+        println!();
+        problems.iter().for_each(|problem| println!("! {problem}"));
+    }
+}

@@ -1,0 +1,162 @@
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use toml::Spanned;
+
+use super::raw;
+use super::{ConfigError, Mode};
+use crate::service::command::CommandSpec;
+
+/// The shortest collection interval: sysinfo gives no CPU utilisation below 200 ms.
+const MIN_INTERVAL: Duration = Duration::from_millis(200);
+
+/// How long a service's start command may take, unless it says otherwise: systemd's `DefaultTimeoutStartSec`.
+const START_TIMEOUT: Duration = Duration::from_secs(90);
+/// How long a service may take to end on SIGTERM, unless it says otherwise.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// `salve.toml`, checked, with its paths made absolute.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Watched for `*.wasm`.
+    pub plugins: PathBuf,
+    /// Watched for `*.toml`.
+    pub policies: PathBuf,
+    /// Ledger and everything else that lasts.
+    pub state: PathBuf,
+    /// The most any policy may do.
+    pub ceiling: Mode,
+    /// How often metrics are read.
+    pub interval: Duration,
+    /// Services under the `command` manager.
+    pub services: BTreeMap<String, CommandSpec>,
+    /// Where the API listens.
+    pub socket: PathBuf,
+}
+
+impl Settings {
+    /// Reads the file. One that is not there is an error: an agent that quietly ran without its services and policies would
+    /// look healthy.
+    pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| ConfigError::file(file, format!("cannot be read: {error}; name another with --config")))?;
+        Self::parse(file, &text)
+    }
+
+    /// Reads its text; relative paths are relative to the file.
+    pub fn parse(file: &Path, text: &str) -> Result<Self, ConfigError> {
+        let raw: raw::Agent = toml::from_str(text).map_err(|error| ConfigError::toml(file, text, &error))?;
+        let base = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+        let base = base.parent().unwrap_or(Path::new("/"));
+        if raw.collect.interval < MIN_INTERVAL {
+            return Err(ConfigError::file(file, "[collect] interval must be at least 200ms"));
+        }
+        let mut services = BTreeMap::new();
+        for (name, service) in raw.services {
+            services.insert(name.clone(), command_spec(file, text, base, &name, service)?);
+        }
+        Ok(Self {
+            plugins: base.join(raw.plugins),
+            policies: base.join(raw.policies),
+            state: base.join(raw.state),
+            ceiling: raw.agent.mode,
+            interval: raw.collect.interval,
+            services,
+            socket: base.join(raw.api.socket),
+        })
+    }
+}
+
+fn command_spec(
+    file: &Path,
+    text: &str,
+    base: &Path,
+    name: &str,
+    service: Spanned<raw::Service>,
+) -> Result<CommandSpec, ConfigError> {
+    let span = service.span();
+    let raw = service.into_inner();
+    if name.contains('/') || name.is_empty() || name.starts_with('.') {
+        let message = format!("`{name}` cannot name a service: it also names files in the state directory");
+        return Err(ConfigError::at(file, text, Some(span), message));
+    }
+    if name.ends_with(".service") {
+        let message = format!("`{name}` looks like a systemd unit; units need no entry, other names have no suffix");
+        return Err(ConfigError::at(file, text, Some(span), message));
+    }
+    let argv = |command: Spanned<Vec<String>>| {
+        let span = command.span();
+        let argv = command.into_inner();
+        if argv.first().is_none_or(String::is_empty) {
+            let message = "a command is a list of a program and its arguments, for example [\"sleep\", \"60\"]";
+            return Err(ConfigError::at(file, text, Some(span), message));
+        }
+        Ok(argv)
+    };
+    Ok(CommandSpec {
+        start: argv(raw.start)?,
+        stop: raw.stop.map(argv).transpose()?,
+        reload: raw.reload.map(argv).transpose()?,
+        status: raw.status.map(argv).transpose()?,
+        pidfile: raw.pidfile.map(|path| base.join(path)),
+        autostart: raw.autostart,
+        start_timeout: raw.start_timeout.unwrap_or(START_TIMEOUT),
+        stop_timeout: raw.stop_timeout.unwrap_or(STOP_TIMEOUT),
+        directory: raw.directory.map(|path| base.join(path)),
+        environment: raw.environment,
+        output: raw.output.map(|path| base.join(path)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Settings, String> {
+        Settings::parse(Path::new("/etc/salve/salve.toml"), text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_empty_file_is_the_default_and_paths_are_relative_to_the_file() {
+        let settings = parse("").unwrap();
+        assert_eq!(settings.policies, Path::new("/etc/salve/policies.d"));
+        assert_eq!(settings.socket, Path::new("/run/salve/salve.sock"));
+        assert_eq!(settings.ceiling, Mode::Auto);
+        let settings = parse("plugins = \"plugins\"\n[services.demo]\nmanager = \"command\"\nstart = [\"sleep\", \"9\"]\noutput = \"log\"\n").unwrap();
+        assert_eq!(settings.plugins, Path::new("/etc/salve/plugins"));
+        assert_eq!(
+            settings.services["demo"].output.as_deref(),
+            Some(Path::new("/etc/salve/log"))
+        );
+    }
+
+    #[test]
+    fn errors_name_file_line_and_remedy() {
+        let cases = [
+            (
+                "plugin = \"x\"",
+                "salve.toml:1:1: unknown key `plugin`; did you mean `plugins`?",
+            ),
+            ("[agent]\nmode = \"yolo\"", "salve.toml:2:8: unknown variant `yolo`"),
+            ("[collect]\ninterval = \"1ms\"", "at least 200ms"),
+            (
+                "[services.demo]\nmanager = \"command\"\nstart = []",
+                "salve.toml:3:9: a command is a list",
+            ),
+            (
+                "[services.\"a/b\"]\nmanager = \"command\"\nstart = [\"x\"]",
+                "cannot name a service",
+            ),
+            (
+                "[services.\"a.service\"]\nmanager = \"command\"\nstart = [\"x\"]",
+                "units need no entry",
+            ),
+            ("[services.demo]\nstart = [\"x\"]", "missing field `manager`"),
+        ];
+        for (text, expected) in cases {
+            let error = parse(text).unwrap_err();
+            assert!(error.contains(expected), "{text:?}\n  gave {error}\n  not  {expected}");
+        }
+    }
+}

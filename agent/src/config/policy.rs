@@ -1,0 +1,284 @@
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::raw;
+use super::{Backoff, ConfigError, Mode, Pattern, Rules};
+
+/// The interfaces of the contract that `[grant] read` can name.
+pub const READABLE: [&str; 1] = ["services"];
+
+/// The operator's decision on one use of a plugin.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// The file's stem.
+    pub name: Arc<str>,
+    /// The file; none for the policy that a plugin without one runs under.
+    pub file: Option<PathBuf>,
+    /// The stem of the plugin's file.
+    pub plugin: String,
+    /// The only content the plugin's file may have, in lower-case hexadecimal.
+    pub sha256: Option<String>,
+    /// What the plugin is configured with.
+    pub config: serde_json::Value,
+    /// What it may look at.
+    pub read: BTreeSet<String>,
+    /// What it may do.
+    pub rules: Arc<Rules>,
+    /// SHA-256 of the file.
+    pub digest: String,
+    text: String,
+}
+
+impl Policy {
+    /// Reads a policy's text; `file` names it in errors and gives it its name.
+    pub fn parse(file: &Path, text: &str) -> Result<Self, ConfigError> {
+        let raw: raw::Policy = toml::from_str(text).map_err(|error| ConfigError::toml(file, text, &error))?;
+        let at = |span, message: String| ConfigError::at(file, text, Some(span), message);
+        let name = file.file_stem().unwrap_or_default().to_string_lossy();
+
+        let plugin = raw.plugin.get_ref().clone();
+        if plugin.is_empty() || plugin.contains('/') || plugin.ends_with(".wasm") {
+            let message =
+                format!("`{plugin}` is not a plugin's name: write its file's name without directory and `.wasm`");
+            return Err(at(raw.plugin.span(), message));
+        }
+        if let Some(pin) = raw.sha256.as_ref().filter(|pin| !is_sha256(pin.get_ref())) {
+            return Err(at(
+                pin.span(),
+                "sha256 must be 64 hexadecimal digits (see `sha256sum FILE`)".to_owned(),
+            ));
+        }
+        let mut grant = Vec::new();
+        for line in &raw.grant.actions {
+            grant.push(Pattern::parse(line.get_ref()).map_err(|error| at(line.span(), error.to_string()))?);
+        }
+        if let Some(unknown) = raw
+            .grant
+            .read
+            .iter()
+            .find(|name| !READABLE.contains(&name.get_ref().as_str()))
+        {
+            let message = format!(
+                "nothing called `{}` can be read; valid: {}",
+                unknown.get_ref(),
+                READABLE.join(", ")
+            );
+            return Err(at(unknown.span(), message));
+        }
+        let rules = Rules {
+            mode: raw.mode,
+            grant,
+            attempts: raw.guard.attempts.unwrap_or(Rules::default().attempts),
+            cooldown: raw.guard.cooldown.unwrap_or(Rules::default().cooldown),
+            backoff: backoff(file, text, raw.guard.backoff)?,
+        };
+        let config = serde_json::to_value(&raw.config)
+            .map_err(|error| ConfigError::file(file, format!("[config] cannot be handed to a plugin: {error}")))?;
+        Ok(Self {
+            name: name.into(),
+            file: Some(file.to_owned()),
+            plugin,
+            sha256: raw.sha256.map(|pin| pin.into_inner().to_ascii_lowercase()),
+            config,
+            read: raw.grant.read.into_iter().map(Spanned::into_inner).collect(),
+            rules: Arc::new(rules),
+            digest: hex(&Sha256::digest(text)),
+            text: text.to_owned(),
+        })
+    }
+
+    /// What a plugin without a policy runs under: observe mode, its default configuration, no grants.
+    pub fn implicit(plugin: &str) -> Self {
+        Self {
+            name: plugin.into(),
+            file: None,
+            plugin: plugin.to_owned(),
+            sha256: None,
+            config: serde_json::json!({}),
+            read: BTreeSet::new(),
+            rules: Arc::new(Rules {
+                mode: Mode::Observe,
+                ..Rules::default()
+            }),
+            digest: String::new(),
+            text: String::new(),
+        }
+    }
+
+    /// An error about a place in `[config]`, given as the keys and indices that lead to it.
+    pub fn config_error(&self, path: &[String], message: &str) -> ConfigError {
+        let place = path.join(".");
+        let of = if place.is_empty() {
+            String::new()
+        } else {
+            format!(".{place}")
+        };
+        let message = format!("[config]{of}: {message}");
+        match &self.file {
+            Some(file) => ConfigError::at(file, &self.text, self.span_of(path), message),
+            None => ConfigError::file(Path::new(&self.plugin), message),
+        }
+    }
+
+    /// Where a key of `[config]` stands: as deep as the path can be followed.
+    fn span_of(&self, path: &[String]) -> Option<std::ops::Range<usize>> {
+        let document = DeTable::parse(&self.text).ok()?;
+        let (key, mut value) = document.get_ref().get_key_value("config")?;
+        let mut span = key.span();
+        for step in path {
+            let (next_span, next) = match value.get_ref() {
+                DeValue::Table(table) => {
+                    let Some((key, next)) = table.get_key_value(step.as_str()) else {
+                        break;
+                    };
+                    (key.span(), next)
+                }
+                DeValue::Array(array) => {
+                    let Some(next) = step.parse().ok().and_then(|index: usize| array.get(index)) else {
+                        break;
+                    };
+                    (next.span(), next)
+                }
+                _ => break,
+            };
+            (span, value) = (next_span, next);
+        }
+        Some(span)
+    }
+}
+
+fn backoff(file: &Path, text: &str, raw: Option<Spanned<raw::Backoff>>) -> Result<Backoff, ConfigError> {
+    let default = Backoff::default();
+    let Some(spanned) = raw else { return Ok(default) };
+    let span = spanned.span();
+    let raw = spanned.into_inner();
+    let backoff = Backoff {
+        initial: raw.initial.unwrap_or(default.initial),
+        factor: raw.factor.unwrap_or(default.factor),
+        max: raw.max.unwrap_or(default.max),
+        reset_after: raw.reset_after.unwrap_or(default.reset_after),
+    };
+    if !(backoff.factor.is_finite() && backoff.factor >= 1.0) {
+        return Err(ConfigError::at(
+            file,
+            text,
+            Some(span),
+            "backoff.factor must be a number of at least 1",
+        ));
+    }
+    Ok(backoff)
+}
+
+fn is_sha256(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Lower-case hexadecimal.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn parse(text: &str) -> Result<Policy, String> {
+        Policy::parse(Path::new("policies.d/web.toml"), text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_whole_policy_is_read() {
+        let policy = parse(
+            r#"
+            plugin = "service-restart"
+            mode = "auto"
+            [config]
+            services = ["nginx.service"]
+            [grant]
+            actions = ["service.restart:nginx.service"]
+            read = ["services"]
+            [guard]
+            attempts = 5
+            cooldown = "30s"
+            backoff = { initial = "2s", max = "1m" }
+            "#,
+        )
+        .unwrap();
+        assert_eq!(&*policy.name, "web");
+        assert_eq!(policy.config["services"][0], "nginx.service");
+        assert_eq!(
+            (policy.rules.attempts, policy.rules.cooldown),
+            (5, Duration::from_secs(30))
+        );
+        assert_eq!(policy.rules.backoff.initial, Duration::from_secs(2));
+        assert_eq!(policy.rules.backoff.factor, Backoff::default().factor);
+        assert!(policy.rules.grant[0].matches("service.restart", "nginx.service"));
+    }
+
+    #[test]
+    fn what_is_left_out_is_the_safe_choice() {
+        let policy = parse("plugin = \"p\"").unwrap();
+        assert_eq!(policy.rules.mode, Mode::Observe);
+        assert!(policy.rules.grant.is_empty() && policy.read.is_empty());
+    }
+
+    #[test]
+    fn errors_name_file_line_and_remedy() {
+        let cases = [
+            (
+                "plugin = \"p\"\nmod = \"auto\"\n",
+                "web.toml:2:1: unknown key `mod`; did you mean `mode`?",
+            ),
+            ("mode = \"auto\"\n", "missing field `plugin`"),
+            (
+                "plugin = \"p.wasm\"\n",
+                "web.toml:1:10: `p.wasm` is not a plugin's name",
+            ),
+            (
+                "plugin = \"p\"\nsha256 = \"12\"\n",
+                "web.toml:2:10: sha256 must be 64 hexadecimal digits",
+            ),
+            (
+                "plugin = \"p\"\n[grant]\nactions = [\"boom:x\"]\n",
+                "web.toml:3:12: `boom` matches no kind",
+            ),
+            (
+                "plugin = \"p\"\n[grant]\nread = [\"files\"]\n",
+                "web.toml:3:9: nothing called `files`",
+            ),
+            (
+                "plugin = \"p\"\n[guard]\ncooldown = \"5 parsecs\"\n",
+                "web.toml:3:12: `5 parsecs` is not a duration",
+            ),
+            (
+                "plugin = \"p\"\n[guard]\nbackoff = { factor = 0.5 }\n",
+                "web.toml:3:11: backoff.factor",
+            ),
+            ("plugin = \"p\nmode", "web.toml:1:"),
+        ];
+        for (text, expected) in cases {
+            let error = parse(text).unwrap_err();
+            assert!(error.contains(expected), "{text:?}\n  gave {error}\n  not  {expected}");
+        }
+    }
+
+    #[test]
+    fn a_place_in_the_plugins_configuration_is_found() {
+        let text = "plugin = \"p\"\n[config]\nservices = [\n  \"a\",\n  7,\n]\n";
+        let policy = parse(text).unwrap();
+        let line = |path: &[&str]| {
+            let path: Vec<String> = path.iter().map(ToString::to_string).collect();
+            policy.config_error(&path, "no").location.unwrap().line
+        };
+        assert_eq!(line(&["services", "1"]), 5);
+        assert_eq!(line(&["services"]), 3);
+        assert_eq!(line(&["absent"]), 2);
+    }
+}

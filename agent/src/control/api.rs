@@ -1,0 +1,169 @@
+use std::collections::BTreeMap;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use axum::extract::{Path as UrlPath, Query, State as Shared};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router as Routes};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
+use tokio::task::block_in_place;
+
+use super::{IncidentDetail, IncidentView, StatusView};
+use crate::clock::Timestamp;
+use crate::config::Mode;
+use crate::incident::ledger::{LedgerError, LedgerReader};
+use crate::plugin::FleetView;
+
+/// Incidents in one answer unless more are asked for.
+const LIMIT: u32 = 100;
+/// Incidents in one answer at most.
+const MAX_LIMIT: u32 = 10_000;
+
+/// The API cannot be offered.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// Somebody answers on the socket.
+    #[error("another agent answers on {0}; stop it, or give this one another [api] socket")]
+    InUse(PathBuf),
+    /// The socket cannot be made.
+    #[error("cannot listen on {path}: {error}; set [api] socket in salve.toml to a path the agent can make")]
+    Listen {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+/// What the API speaks for.
+pub struct Api {
+    /// Incidents.
+    pub ledger: LedgerReader,
+    /// Plugins and policies.
+    pub fleet: Box<dyn Fn() -> FleetView + Send + Sync>,
+    /// Why the ledger cannot be written, if it cannot.
+    pub trouble: watch::Receiver<Option<String>>,
+    /// Since when the agent runs.
+    pub started_at: Timestamp,
+    /// The most any policy may do.
+    pub ceiling: Mode,
+}
+
+impl std::fmt::Debug for Api {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Api")
+    }
+}
+
+impl Api {
+    /// Takes the socket, in a directory that is made if need be; only the agent's user can connect. A socket that an agent
+    /// left behind is taken over.
+    pub async fn listen(path: &Path) -> Result<UnixListener, ApiError> {
+        let listen = |error| ApiError::Listen {
+            path: path.to_owned(),
+            error,
+        };
+        if UnixStream::connect(path).await.is_ok() {
+            return Err(ApiError::InUse(path.to_owned()));
+        }
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).map_err(listen)?;
+        }
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(listen(error)),
+            _ => {}
+        }
+        let listener = UnixListener::bind(path).map_err(listen)?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(listen)?;
+        Ok(listener)
+    }
+
+    /// Answers until its task ends.
+    pub async fn serve(self, listener: UnixListener) -> io::Result<()> {
+        let routes = Routes::new()
+            .route("/v1/status", get(status))
+            .route("/v1/incidents", get(incidents))
+            .route("/v1/incidents/{id}", get(incident))
+            .fallback(|| async { Refusal(StatusCode::NOT_FOUND, "there is nothing here".to_owned()) })
+            .with_state(Arc::new(self));
+        axum::serve(listener, routes).await
+    }
+}
+
+/// An answer that is an error: `{"error": "…"}`.
+struct Refusal(StatusCode, String);
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.0, Json(json!({ "error": self.1 }))).into_response()
+    }
+}
+
+impl From<LedgerError> for Refusal {
+    fn from(error: LedgerError) -> Self {
+        Self(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+    }
+}
+
+async fn status(Shared(api): Shared<Arc<Api>>) -> Result<Json<StatusView>, Refusal> {
+    let open_incidents: BTreeMap<_, _> = block_in_place(|| api.ledger.open_by_state())?.into_iter().collect();
+    let mut fleet = (api.fleet)();
+    fleet.problems.extend(
+        api.trouble
+            .borrow()
+            .iter()
+            .map(|trouble| format!("nothing is done: {trouble}")),
+    );
+    Ok(Json(StatusView {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        started_at: api.started_at,
+        ceiling: api.ceiling.as_str().to_owned(),
+        open_incidents,
+        fleet,
+    }))
+}
+
+#[derive(Deserialize)]
+struct ListQuery {
+    #[serde(default)]
+    open: bool,
+    limit: Option<u32>,
+}
+
+async fn incidents(
+    Shared(api): Shared<Arc<Api>>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Vec<IncidentView>>, Refusal> {
+    let limit = query.limit.unwrap_or(LIMIT).min(MAX_LIMIT);
+    let incidents = block_in_place(|| api.ledger.list(query.open, limit))?;
+    Ok(Json(incidents.into_iter().map(IncidentView::from).collect()))
+}
+
+async fn incident(
+    Shared(api): Shared<Arc<Api>>,
+    UrlPath(id): UrlPath<String>,
+) -> Result<Json<IncidentDetail>, Refusal> {
+    let mut found = block_in_place(|| api.ledger.find(&id))?;
+    let (Some(incident), others) = (found.pop(), found.len()) else {
+        return Err(Refusal(StatusCode::NOT_FOUND, format!("there is no incident `{id}`")));
+    };
+    if others > 0 {
+        return Err(Refusal(
+            StatusCode::CONFLICT,
+            format!("`{id}` begins several incidents' ids; give more of it"),
+        ));
+    }
+    let transitions = block_in_place(|| api.ledger.transitions(&incident.id))?;
+    Ok(Json(IncidentDetail {
+        incident: incident.into(),
+        transitions,
+    }))
+}

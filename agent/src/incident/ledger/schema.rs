@@ -1,0 +1,66 @@
+use rusqlite::Connection;
+use rusqlite_migration::{Error, M, Migrations};
+
+/// Every change of the schema since the first, in order; SQLite's `user_version` says how many a ledger has. What is here
+/// is never edited, only added to.
+const MIGRATIONS: [M<'static>; 1] = [M::up(
+    "CREATE TABLE incident (
+        id          TEXT PRIMARY KEY,
+        plugin      TEXT NOT NULL,
+        policy      TEXT NOT NULL,
+        kind        TEXT NOT NULL,
+        target      TEXT NOT NULL,
+        severity    TEXT NOT NULL,
+        summary     TEXT NOT NULL,
+        evidence    TEXT NOT NULL,  -- JSON
+        causes      TEXT NOT NULL,  -- JSON
+        state       TEXT NOT NULL,
+        opened_at   INTEGER NOT NULL,  -- nanoseconds since the Unix epoch, as every time here
+        resolved_at INTEGER,
+        basis       TEXT NOT NULL
+     ) STRICT, WITHOUT ROWID;
+     CREATE INDEX incident_open ON incident (id) WHERE resolved_at IS NULL;
+
+     CREATE TABLE attempt (
+        incident    TEXT NOT NULL REFERENCES incident (id),
+        number      INTEGER NOT NULL,
+        started_at  INTEGER NOT NULL,
+        finished_at INTEGER,
+        streak      INTEGER NOT NULL,
+        actions     TEXT NOT NULL,  -- JSON: written before the first is begun
+        verdict     TEXT,           -- JSON
+        PRIMARY KEY (incident, number)
+     ) STRICT, WITHOUT ROWID;
+     CREATE INDEX attempt_started ON attempt (started_at);
+
+     CREATE TABLE outcome (
+        incident    TEXT NOT NULL,
+        attempt     INTEGER NOT NULL,
+        step        INTEGER NOT NULL,
+        outcome     TEXT NOT NULL,  -- JSON
+        PRIMARY KEY (incident, attempt, step),
+        FOREIGN KEY (incident, attempt) REFERENCES attempt (incident, number)
+     ) STRICT, WITHOUT ROWID;
+
+     CREATE TABLE transition (
+        id          INTEGER PRIMARY KEY,
+        incident    TEXT NOT NULL REFERENCES incident (id),
+        from_state  TEXT,  -- NULL where the incident was opened
+        to_state    TEXT NOT NULL,
+        at          INTEGER NOT NULL,
+        reason      TEXT NOT NULL
+     ) STRICT;
+     CREATE INDEX transition_incident ON transition (incident, id);
+
+     CREATE TABLE plugin_state (
+        policy      TEXT NOT NULL,
+        key         TEXT NOT NULL,
+        value       BLOB NOT NULL,
+        PRIMARY KEY (policy, key)
+     ) STRICT, WITHOUT ROWID;",
+)];
+
+/// Brings a ledger to the newest schema; one that is newer than this agent is refused.
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), Error> {
+    Migrations::from_slice(&MIGRATIONS).to_latest(connection)
+}

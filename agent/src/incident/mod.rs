@@ -1,0 +1,17 @@
+//! Incidents: from a finding to its resolution. Knows no collector and no actuator by name.
+
+mod engine;
+mod ident;
+pub mod ledger;
+mod model;
+mod recency;
+mod record;
+mod runner;
+mod state;
+
+pub use engine::{Effect, Engine, Input, Question, Reply, Step, Topic};
+pub use model::{Attempt, Cause, Fault, Finding, Incident, Plan, Recovery, Severity, Verdict};
+pub use recency::Recency;
+pub use record::Record;
+pub use runner::{Doors, Runner};
+pub use state::{Forbidden, State};

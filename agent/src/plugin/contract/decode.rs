@@ -1,0 +1,259 @@
+//! The wire's types into own ones: bounded, and refused where they make no sense.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::bindings::salve::plugin::types as wire;
+use crate::action::Action;
+use crate::incident::{Cause, Fault, Finding, Plan, Recovery, Severity, Verdict};
+use crate::plugin::limits;
+use crate::signal::{Attribute, Selector, Subscription, Value};
+
+/// An answer that cannot be accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(in crate::plugin) struct Malformed(String);
+
+/// What a plugin says it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Description {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// One sentence.
+    pub summary: String,
+    /// JSON Schema of its configuration; empty if it takes any.
+    pub config_schema: String,
+    /// The grants it asks for.
+    pub wants: Vec<String>,
+}
+
+/// What a plugin says it is. The schema may be as long as a call may return.
+pub(in crate::plugin) fn description(description: wire::Description) -> Description {
+    Description {
+        name: text(description.name),
+        version: text(description.version),
+        summary: text(description.summary),
+        config_schema: description.config_schema,
+        wants: description.wants.into_iter().map(text).collect(),
+    }
+}
+
+/// What an instance wants to be told.
+pub(in crate::plugin) fn subscription(subscription: wire::Subscription) -> Subscription {
+    let selector = |selector: wire::Selector| Selector::new(&selector.name, attributes(selector.matching));
+    Subscription {
+        metrics: subscription.metrics.into_iter().map(selector).collect(),
+        events: subscription.events.into_iter().map(selector).collect(),
+        every: (subscription.every > 0).then(|| wait(subscription.every)),
+    }
+}
+
+/// What `detect` found.
+pub(in crate::plugin) fn findings(findings: Vec<wire::Finding>) -> Result<Vec<Finding>, Malformed> {
+    if findings.len() > limits::FINDINGS {
+        return Err(Malformed(format!(
+            "{} findings in one answer; at most {}",
+            findings.len(),
+            limits::FINDINGS
+        )));
+    }
+    let finding = |finding| {
+        Ok(match finding {
+            wire::Finding::Present(found) => Finding::Present(fault(found)?),
+            wire::Finding::Cleared((kind, target)) => Finding::Cleared {
+                kind: name("kind", kind)?,
+                target: name("target", target)?,
+            },
+        })
+    };
+    findings.into_iter().map(finding).collect()
+}
+
+/// What `diagnose` answered; more than a person reads is cut.
+pub(in crate::plugin) fn causes(causes: Vec<wire::Cause>) -> Vec<Cause> {
+    let cause = |cause: wire::Cause| Cause {
+        summary: text(cause.summary),
+        path: cause.path.into_iter().take(limits::ATTRIBUTES).map(text).collect(),
+        // Not a number means no confidence at all.
+        confidence: if cause.confidence.is_nan() {
+            0.0
+        } else {
+            cause.confidence.clamp(0.0, 1.0)
+        },
+        evidence: attributes(cause.evidence),
+    };
+    causes.into_iter().take(limits::CAUSES).map(cause).collect()
+}
+
+/// What `recover` answered.
+pub(in crate::plugin) fn recovery(recovery: wire::Recovery) -> Result<Recovery, Malformed> {
+    Ok(match recovery {
+        wire::Recovery::Act(plan) => {
+            if plan.actions.len() > limits::ACTIONS {
+                return Err(Malformed(format!(
+                    "a plan of {} actions; at most {}",
+                    plan.actions.len(),
+                    limits::ACTIONS
+                )));
+            }
+            Recovery::Act(Plan {
+                actions: plan.actions.into_iter().map(action).collect::<Result<_, _>>()?,
+                settle: wait(plan.settle),
+                deadline: wait(plan.deadline),
+            })
+        }
+        wire::Recovery::Wait(duration) => Recovery::Wait(wait(duration)),
+        wire::Recovery::Escalate(reason) => Recovery::Escalate(text(reason)),
+    })
+}
+
+/// What `verify` answered.
+pub(in crate::plugin) fn verdict(verdict: wire::Verdict) -> Verdict {
+    match verdict {
+        wire::Verdict::Healthy => Verdict::Healthy,
+        wire::Verdict::Unhealthy(reason) => Verdict::Unhealthy(text(reason)),
+        wire::Verdict::Undecided => Verdict::Undecided,
+    }
+}
+
+/// Text for people, cut to the limit.
+pub(in crate::plugin) fn text(mut text: String) -> String {
+    if text.len() > limits::TEXT {
+        let cut = (0..=limits::TEXT)
+            .rev()
+            .find(|at| text.is_char_boundary(*at))
+            .unwrap_or(0);
+        text.truncate(cut);
+        text.push('…');
+    }
+    text
+}
+
+fn fault(fault: wire::Fault) -> Result<Fault, Malformed> {
+    Ok(Fault {
+        kind: name("kind", fault.kind)?,
+        target: name("target", fault.target)?,
+        severity: match fault.severity {
+            wire::Severity::Info => Severity::Info,
+            wire::Severity::Warning => Severity::Warning,
+            wire::Severity::Error => Severity::Error,
+            wire::Severity::Critical => Severity::Critical,
+        },
+        summary: text(fault.summary),
+        evidence: attributes(fault.evidence),
+    })
+}
+
+fn action(action: wire::Action) -> Result<Action, Malformed> {
+    Ok(Action {
+        kind: name("kind", action.kind)?,
+        target: name("target", action.target)?,
+        parameters: attributes(action.parameters),
+    })
+}
+
+fn attributes(attributes: Vec<wire::Attribute>) -> Vec<Attribute> {
+    let attribute = |attribute: wire::Attribute| Attribute {
+        key: text(attribute.key),
+        value: match attribute.value {
+            wire::Value::Text(value) => Value::Text(text(value)),
+            wire::Value::Integer(integer) => Value::Integer(integer),
+            // JSON has no such numbers, and the ledger is JSON.
+            wire::Value::Number(number) if !number.is_finite() => Value::Text(number.to_string()),
+            wire::Value::Number(number) => Value::Number(number),
+            wire::Value::Boolean(boolean) => Value::Boolean(boolean),
+        },
+    };
+    attributes.into_iter().take(limits::ATTRIBUTES).map(attribute).collect()
+}
+
+/// A kind or target names things in the ledger, in grants and in commands: one that is empty, too long or holds control
+/// characters is refused, because cutting it would name something else.
+fn name(what: &str, name: String) -> Result<String, Malformed> {
+    if name.is_empty() {
+        return Err(Malformed(format!("an empty {what}")));
+    }
+    if name.len() > limits::NAME {
+        return Err(Malformed(format!(
+            "a {what} of {} bytes; at most {}",
+            name.len(),
+            limits::NAME
+        )));
+    }
+    if name.chars().any(char::is_control) {
+        return Err(Malformed(format!("a {what} with control characters: {name:?}")));
+    }
+    Ok(name)
+}
+
+fn wait(millis: u64) -> Duration {
+    Duration::from_millis(millis).min(limits::LONGEST_WAIT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wire_fault(kind: &str) -> wire::Fault {
+        wire::Fault {
+            kind: kind.to_owned(),
+            target: "t".into(),
+            severity: wire::Severity::Error,
+            summary: "s".repeat(10_000),
+            evidence: vec![
+                wire::Attribute {
+                    key: "k".into(),
+                    value: wire::Value::Number(f64::NAN)
+                };
+                100
+            ],
+        }
+    }
+
+    #[test]
+    fn names_that_name_nothing_are_refused_and_text_is_cut() {
+        for kind in ["", "a\nb", "a\0", &"k".repeat(257)] {
+            assert!(
+                findings(vec![wire::Finding::Present(wire_fault(kind))]).is_err(),
+                "{kind:?}"
+            );
+        }
+        let Finding::Present(fault) = findings(vec![wire::Finding::Present(wire_fault("k"))])
+            .unwrap()
+            .remove(0)
+        else {
+            panic!("present")
+        };
+        assert_eq!(fault.summary.chars().count(), limits::TEXT + 1);
+        assert_eq!(fault.evidence.len(), limits::ATTRIBUTES);
+        assert_eq!(fault.evidence[0].value, Value::Text("NaN".into()));
+        assert_eq!(text("ü".repeat(5000)).chars().last(), Some('…'));
+    }
+
+    #[test]
+    fn absurd_plans_are_refused_and_absurd_times_shortened() {
+        let action = wire::Action {
+            kind: "service.restart".into(),
+            target: "x".into(),
+            parameters: vec![],
+        };
+        let plan = |count| wire::Plan {
+            actions: vec![action.clone(); count],
+            settle: u64::MAX,
+            deadline: u64::MAX,
+        };
+        assert!(recovery(wire::Recovery::Act(plan(17))).is_err());
+        let Ok(Recovery::Act(plan)) = recovery(wire::Recovery::Act(plan(16))) else {
+            panic!("a plan")
+        };
+        assert_eq!(
+            (plan.settle, plan.deadline),
+            (limits::LONGEST_WAIT, limits::LONGEST_WAIT)
+        );
+        let cleared = wire::Finding::Cleared(("k".into(), "t".into()));
+        assert!(findings(vec![cleared; limits::FINDINGS + 1]).is_err());
+    }
+}

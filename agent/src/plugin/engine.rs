@@ -1,0 +1,108 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread::{self, Thread};
+
+use wasmtime::{Config, Engine};
+
+use super::limits;
+
+/// The machine that compiles and runs components: settings, and the ticker that CPU deadlines go by.
+#[derive(Clone)]
+pub struct Sandbox {
+    engine: Engine,
+    ticker: Arc<Ticker>,
+}
+
+impl std::fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Sandbox")
+    }
+}
+
+impl Sandbox {
+    /// Sets up the engine and starts the ticker's thread. Fails where the host's CPU or memory settings cannot run
+    /// WebAssembly at all.
+    pub fn new() -> Result<Self, String> {
+        let mut config = Config::new();
+        config.wasm_component_model(true);
+        // Plugins are called one at a time; support for more makes each call three times dearer.
+        config.concurrency_support(false);
+        config.epoch_interruption(true);
+        config.max_wasm_stack(limits::STACK);
+        let engine = Engine::new(&config).map_err(|error| format!("WebAssembly cannot run on this host: {error:#}"))?;
+        let ticker = Ticker::start(engine.clone()).map_err(|error| format!("no thread for deadlines: {error}"))?;
+        Ok(Self { engine, ticker })
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Ticks while the returned guard lives.
+    pub(super) fn busy(&self) -> Busy<'_> {
+        self.ticker.begin();
+        Busy(&self.ticker)
+    }
+}
+
+/// A call is under way.
+pub(super) struct Busy<'a>(&'a Ticker);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.calls.fetch_sub(1, Ordering::Release);
+    }
+}
+
+/// Moves the engine's epoch on, each [`limits::TICK`], but only while a call is under way: an idle agent does not wake up
+/// for it. It has a thread of its own, so that no plugin and no task can hold it up.
+struct Ticker {
+    calls: AtomicU32,
+    asleep: AtomicBool,
+    thread: Thread,
+}
+
+impl Ticker {
+    fn start(engine: Engine) -> std::io::Result<Arc<Self>> {
+        let (give, take) = std::sync::mpsc::channel::<Arc<Self>>();
+        let handle = thread::Builder::new().name("salve-ticker".into()).spawn(move || {
+            // The sender is only dropped unused if the constructor below failed.
+            if let Ok(ticker) = take.recv() {
+                ticker.run(&engine);
+            }
+        })?;
+        let thread = handle.thread().clone();
+        let ticker = Arc::new(Self {
+            calls: AtomicU32::new(0),
+            asleep: AtomicBool::new(false),
+            thread,
+        });
+        // The thread waits for exactly this; it cannot have gone.
+        give.send(ticker.clone())
+            .map_err(|_| std::io::Error::other("the ticker's thread ended"))?;
+        Ok(ticker)
+    }
+
+    fn begin(&self) {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        if self.asleep.swap(false, Ordering::SeqCst) {
+            self.thread.unpark();
+        }
+    }
+
+    fn run(&self, engine: &Engine) {
+        loop {
+            if self.calls.load(Ordering::SeqCst) == 0 {
+                self.asleep.store(true, Ordering::SeqCst);
+                // A call that began just now either sees `asleep` and wakes this thread, or is seen here.
+                if self.calls.load(Ordering::SeqCst) == 0 {
+                    thread::park();
+                }
+                self.asleep.store(false, Ordering::SeqCst);
+                continue;
+            }
+            thread::park_timeout(limits::TICK);
+            engine.increment_epoch();
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Plugins: loading, running and supervising WebAssembly components. The only place that names wasmtime.
+
+mod actor;
+mod contract;
+mod directory;
+mod engine;
+mod fleet;
+mod imports;
+mod instance;
+pub mod limits;
+mod loader;
+mod schema;
+mod survey;
+mod view;
+mod watch;
+
+pub use contract::Description;
+pub use engine::Sandbox;
+pub use fleet::{Fleet, Parts};
+pub use imports::Interfaces;
+pub use instance::{CallError, Instance};
+pub use loader::{LoadError, Loaded};
+pub use survey::{Survey, survey};
+pub use view::{FleetView, InstanceState, InstanceView, PluginView, PolicyView};

@@ -1,0 +1,57 @@
+//! A policy's configuration against the plugin's JSON Schema, before the plugin sees it.
+
+use super::contract::Description;
+use crate::config::{ConfigError, Policy};
+
+/// Checks it; the error names the place in the policy's file.
+pub(super) fn check(policy: &Policy, description: &Description) -> Result<(), ConfigError> {
+    if description.config_schema.trim().is_empty() {
+        return Ok(());
+    }
+    let broken = |error: String| policy.config_error(&[], &format!("the plugin's schema is not valid: {error}"));
+    let schema = serde_json::from_str(&description.config_schema).map_err(|error| broken(error.to_string()))?;
+    let validator = jsonschema::validator_for(&schema).map_err(|error| broken(error.to_string()))?;
+    let Some(error) = validator.iter_errors(&policy.config).next() else {
+        return Ok(());
+    };
+    let path: Vec<String> = error
+        .instance_path()
+        .as_str()
+        .split('/')
+        .skip(1)
+        .map(str::to_owned)
+        .collect();
+    Err(policy.config_error(&path, &error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn an_error_names_the_line_of_the_key() {
+        let schema = r#"{"type":"object","additionalProperties":false,
+            "properties":{"services":{"type":"array","items":{"type":"string"}}}}"#;
+        let description = Description {
+            name: "p".into(),
+            version: "1".into(),
+            summary: String::new(),
+            config_schema: schema.into(),
+            wants: vec![],
+        };
+        let check_text = |text: &str| {
+            let policy = Policy::parse(Path::new("web.toml"), text).unwrap();
+            check(&policy, &description).map_err(|error| error.to_string())
+        };
+        check_text("plugin = \"p\"\n[config]\nservices = [\"a\"]").unwrap();
+        let error = check_text("plugin = \"p\"\n[config]\nservices = [\n\"a\",\n7]").unwrap_err();
+        assert!(
+            error.starts_with("web.toml:5:1: [config].services.1: 7 is not of type"),
+            "{error}"
+        );
+        let error = check_text("plugin = \"p\"\n[config]\nserives = []").unwrap_err();
+        assert!(error.contains("'serives' was unexpected"), "{error}");
+    }
+}

@@ -1,0 +1,184 @@
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use super::{Event, Mailbox, Reading, Sample, Series, SeriesName, Subscription};
+
+/// Hands each signal to the instances that want it, and tells collectors what anybody wants at all.
+///
+/// Delivery is a push into a mailbox on the collector's own task: between a process's exit and the instance's wake-up
+/// there is no other queue.
+#[derive(Debug, Default)]
+pub struct Router {
+    table: Mutex<Table>,
+    /// Patterns of the services whose state somebody wants.
+    services: watch::Sender<Arc<BTreeSet<String>>>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    subscribers: BTreeMap<Arc<str>, Subscriber>,
+    /// Every series of every source, as of its last publication.
+    series: BTreeMap<&'static str, BTreeSet<SeriesName>>,
+    /// The last event of each name and subject that describes a state: a new subscriber is told at once how things are.
+    states: BTreeMap<(&'static str, String), Event>,
+    /// What an action is being done to, and for which incident.
+    echoes: HashMap<String, String>,
+}
+
+#[derive(Debug)]
+struct Subscriber {
+    subscription: Subscription,
+    mailbox: Arc<Mailbox>,
+    /// Per series whether it is wanted, and then its number.
+    numbers: HashMap<SeriesName, Option<u32>>,
+    next: u32,
+}
+
+impl Subscriber {
+    fn wants_event(&self, event: &Event) -> bool {
+        self.subscription
+            .events
+            .iter()
+            .any(|selector| selector.takes_event(event))
+    }
+
+    fn take_samples(&mut self, samples: &[Sample], gone: &[SeriesName]) {
+        let mut new_series = Vec::new();
+        let mut readings = Vec::new();
+        for sample in samples {
+            let number = match self.numbers.get(&sample.series) {
+                Some(known) => *known,
+                None => {
+                    let wanted = self.subscription.metrics.iter().any(|s| s.takes_series(&sample.series));
+                    let number = wanted.then_some(self.next);
+                    if let Some(number) = number {
+                        self.next += 1;
+                        new_series.push(Series {
+                            number,
+                            name: sample.series.clone(),
+                        });
+                    }
+                    self.numbers.insert(sample.series.clone(), number);
+                    number
+                }
+            };
+            if let Some(series) = number {
+                readings.push(Reading {
+                    series,
+                    value: sample.value,
+                });
+            }
+        }
+        let gone = gone
+            .iter()
+            .filter_map(|name| self.numbers.remove(name).flatten())
+            .collect();
+        self.mailbox.deliver(new_series, gone, readings);
+    }
+}
+
+impl Router {
+    /// A router without subscribers.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Delivers to `instance` what it wants from now on, beginning with the present states. A subscription of the same
+    /// name is replaced.
+    pub fn subscribe(&self, instance: Arc<str>, subscription: Subscription, mailbox: Arc<Mailbox>) {
+        let mut table = self.table();
+        let subscriber = Subscriber {
+            subscription,
+            mailbox,
+            numbers: HashMap::new(),
+            next: 0,
+        };
+        for state in table.states.values().filter(|state| subscriber.wants_event(state)) {
+            subscriber.mailbox.deliver_event(state.clone());
+        }
+        table.subscribers.insert(instance, subscriber);
+        self.announce(&table);
+    }
+
+    /// Ends a subscription.
+    pub fn unsubscribe(&self, instance: &str) {
+        let mut table = self.table();
+        table.subscribers.remove(instance);
+        self.announce(&table);
+    }
+
+    /// All samples that `source` has at this moment; a series of the source that is missing now is gone.
+    pub fn publish_samples(&self, source: &'static str, samples: &[Sample]) {
+        let table = &mut *self.table();
+        let seen: BTreeSet<SeriesName> = samples.iter().map(|sample| sample.series.clone()).collect();
+        let known = table.series.entry(source).or_default();
+        let gone: Vec<SeriesName> = known.difference(&seen).cloned().collect();
+        *known = seen;
+        for subscriber in table.subscribers.values_mut() {
+            subscriber.take_samples(samples, &gone);
+        }
+    }
+
+    /// An event that says how something is now; whoever subscribes later is told too.
+    pub fn publish_state(&self, mut event: Event) {
+        let mut table = self.table();
+        event.caused_by = table.echoes.get(&event.subject).cloned();
+        for subscriber in table
+            .subscribers
+            .values()
+            .filter(|subscriber| subscriber.wants_event(&event))
+        {
+            subscriber.mailbox.deliver_event(event.clone());
+        }
+        table.states.insert((event.name, event.subject.clone()), event);
+    }
+
+    /// Marks events about `subject` as caused by an action for `incident`, until [`end_echo`](Self::end_echo).
+    pub fn begin_echo(&self, subject: &str, incident: &str) {
+        self.table().echoes.insert(subject.to_owned(), incident.to_owned());
+    }
+
+    /// Events about `subject` happen by themselves again.
+    pub fn end_echo(&self, subject: &str) {
+        self.table().echoes.remove(subject);
+    }
+
+    /// Whether anybody wants one of these metrics.
+    pub fn wants_metrics(&self, names: &[&str]) -> bool {
+        let table = self.table();
+        let mut selectors = table
+            .subscribers
+            .values()
+            .flat_map(|subscriber| &subscriber.subscription.metrics);
+        selectors.any(|selector| names.iter().any(|name| selector.takes_name(name)))
+    }
+
+    /// Patterns of the services whose state somebody wants, as they change.
+    pub fn wanted_services(&self) -> watch::Receiver<Arc<BTreeSet<String>>> {
+        self.services.subscribe()
+    }
+
+    fn announce(&self, table: &Table) {
+        let selectors = table
+            .subscribers
+            .values()
+            .flat_map(|subscriber| &subscriber.subscription.events);
+        let wanted: BTreeSet<String> = selectors
+            .filter(|selector| selector.takes_name(super::collector::service::STATE))
+            .map(|selector| selector.subject())
+            .collect();
+        self.services.send_if_modified(|current| {
+            let changed = **current != wanted;
+            if changed {
+                *current = Arc::new(wanted);
+            }
+            changed
+        });
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,139 @@
+use std::time::Duration;
+
+use wildmatch::WildMatch;
+
+use super::{Attribute, Event, SeriesName, Value};
+
+/// The key under which an event's subject is matched.
+const SUBJECT: &str = "subject";
+
+/// Which signals an instance wants: by name, and by the values of attributes.
+#[derive(Debug, Clone)]
+pub struct Selector {
+    name: WildMatch,
+    matching: Vec<(String, Wanted)>,
+}
+
+/// What an attribute's value must be.
+#[derive(Debug, Clone)]
+enum Wanted {
+    Text(WildMatch),
+    Exactly(Value),
+}
+
+impl Wanted {
+    fn text(&self, text: &str) -> bool {
+        match self {
+            Self::Text(pattern) => pattern.matches(text),
+            Self::Exactly(_) => false,
+        }
+    }
+
+    fn value(&self, value: &Value) -> bool {
+        match (self, value) {
+            (Self::Text(pattern), Value::Text(text)) => pattern.matches(text),
+            (Self::Exactly(wanted), value) => wanted == value,
+            (Self::Text(_), _) => false,
+        }
+    }
+}
+
+impl Selector {
+    /// Signals called `name`, all of whose `matching` attributes have the given values; `*` in text stands for anything.
+    pub fn new(name: &str, matching: Vec<Attribute>) -> Self {
+        let wanted = |attribute: Attribute| match attribute.value {
+            Value::Text(text) => (attribute.key, Wanted::Text(WildMatch::new(&text))),
+            value => (attribute.key, Wanted::Exactly(value)),
+        };
+        Self {
+            name: WildMatch::new(name),
+            matching: matching.into_iter().map(wanted).collect(),
+        }
+    }
+
+    /// Whether it wants this series.
+    pub fn takes_series(&self, series: &SeriesName) -> bool {
+        self.name.matches(series.metric)
+            && self.matching.iter().all(|(key, wanted)| {
+                series
+                    .attributes
+                    .iter()
+                    .any(|(have, value)| have == key && wanted.text(value))
+            })
+    }
+
+    /// Whether it wants this event.
+    pub fn takes_event(&self, event: &Event) -> bool {
+        self.name.matches(event.name)
+            && self.matching.iter().all(|(key, wanted)| {
+                (key == SUBJECT && wanted.text(&event.subject))
+                    || event
+                        .attributes
+                        .iter()
+                        .any(|have| have.key == *key && wanted.value(&have.value))
+            })
+    }
+
+    /// Whether it might want signals called `name`.
+    pub fn takes_name(&self, name: &str) -> bool {
+        self.name.matches(name)
+    }
+
+    /// The subjects it asks for, as a pattern; `*` where it does not say.
+    pub fn subject(&self) -> String {
+        let wanted = self.matching.iter().find(|(key, _)| key == SUBJECT);
+        match wanted {
+            Some((_, Wanted::Text(pattern))) => pattern.to_string(),
+            _ => "*".to_owned(),
+        }
+    }
+}
+
+/// Everything an instance wants.
+#[derive(Debug, Clone, Default)]
+pub struct Subscription {
+    /// Series.
+    pub metrics: Vec<Selector>,
+    /// Events.
+    pub events: Vec<Selector>,
+    /// The longest time between two calls, if there is one.
+    pub every: Option<Duration>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+
+    fn event(subject: &str, state: &str) -> Event {
+        Event {
+            name: "service.state",
+            subject: subject.into(),
+            attributes: vec![Attribute::new("service.active_state", state)],
+            body: String::new(),
+            at: Timestamp::default(),
+            caused_by: None,
+        }
+    }
+
+    #[test]
+    fn an_event_must_match_in_name_subject_and_attributes() {
+        let state = Attribute::new("service.active_state", "fail*");
+        let selector = Selector::new("service.*", vec![Attribute::new("subject", "app@*.service"), state]);
+        assert!(selector.takes_event(&event("app@1.service", "failed")));
+        assert!(!selector.takes_event(&event("app@1.service", "active")));
+        assert!(!selector.takes_event(&event("nginx.service", "failed")));
+        assert!(!Selector::new("log.*", vec![]).takes_event(&event("app@1.service", "failed")));
+        assert_eq!(selector.subject(), "app@*.service");
+    }
+
+    #[test]
+    fn a_key_that_a_series_lacks_does_not_match() {
+        let name = SeriesName {
+            metric: "system.cpu.utilization",
+            attributes: vec![("cpu.mode", "user".into())],
+        };
+        assert!(Selector::new("system.cpu.*", vec![Attribute::new("cpu.mode", "user")]).takes_series(&name));
+        assert!(!Selector::new("system.cpu.*", vec![Attribute::new("cpu.logical_number", "0")]).takes_series(&name));
+    }
+}
