@@ -15,6 +15,10 @@ use super::unit::{JobKind, Reading, Unit};
 use super::watch::{Known, Names};
 use crate::service::{ActiveState, Report};
 
+/// Units of patterns are remembered after systemd has forgotten them if somebody had stopped them: a later sight of
+/// them must not look like a fault. Beyond so many units they are not, for hosts that make units by the minute.
+const REMEMBERED_MAX: usize = 1000;
+
 /// What a task has found out.
 enum Answer {
     /// A look at names and patterns: units, each with the name that was asked for unless a pattern was.
@@ -309,7 +313,7 @@ impl<'a> Session<'a> {
                 (self.report)(status);
             }
         }
-        if unit.is_removed() {
+        if unit.is_forgotten() || (unit.is_removed() && self.known.units.len() > REMEMBERED_MAX) {
             self.known.reported.remove(unit.name());
             self.known.units.remove(path);
         }

@@ -124,18 +124,32 @@ struct Job {
     came_up: bool,
     /// Whether the unit has been down during the job: from there on a restart only starts it.
     was_down: bool,
+    /// Whether the unit went into stopping, without anything having failed, while the job was there. Then the job is
+    /// what stops it, even if its type was none that does: systemd merges a later restart into a job that is there.
+    stops_cleanly: bool,
 }
 
 impl Job {
+    fn new(id: u32, kind: Kind, came_up: bool) -> Self {
+        Self {
+            id,
+            kind,
+            came_up,
+            was_down: false,
+            stops_cleanly: false,
+        }
+    }
+
     /// Whether it is this job that takes a unit down; `None` while the type is not known.
     fn stops(self) -> Option<bool> {
-        match self.kind {
-            Kind::Asked | Kind::Missed => None,
-            Kind::Known(JobKind::Stop) => Some(true),
-            Kind::Known(JobKind::Restart) => Some(!self.was_down),
-            Kind::Known(JobKind::Start) => Some(self.came_up && !self.was_down),
-            Kind::Known(JobKind::Other) => Some(false),
-        }
+        let by_its_type = match self.kind {
+            Kind::Asked | Kind::Missed => return None,
+            Kind::Known(JobKind::Stop) => true,
+            Kind::Known(JobKind::Restart) => !self.was_down,
+            Kind::Known(JobKind::Start) => self.came_up && !self.was_down,
+            Kind::Known(JobKind::Other) => false,
+        };
+        Some(by_its_type || self.stops_cleanly)
     }
 }
 
@@ -192,19 +206,14 @@ impl Unit {
         let is_new = state.job != 0 && before.is_none_or(|job| job.id != state.job);
         if is_new {
             let came_up = is_up(self.seen.as_ref().map_or(state.active, |(before, _)| before.active));
-            self.job = Some(Job {
-                id: state.job,
-                kind: Kind::Asked,
-                came_up,
-                was_down: false,
-            });
+            self.job = Some(Job::new(state.job, Kind::Asked, came_up));
         } else if state.job == 0 {
             self.job = None;
         }
         let down = is_down(state.active);
         if !is_starting(state.active, &main) {
             // A job that ended between two signals still explains what happened between them.
-            self.judge(&state, self.job.or(before));
+            self.judge(&state, &main, self.job.or(before));
             self.seen = Some((state, main));
         }
         if let Some(job) = &mut self.job {
@@ -214,7 +223,7 @@ impl Unit {
     }
 
     /// Whether the unit goes down in this step, and if so, because it was asked to.
-    fn judge(&mut self, state: &State, job: Option<Job>) {
+    fn judge(&mut self, state: &State, main: &Main, job: Option<Job>) {
         use ActiveState::{Activating, Active, Deactivating, Failed, Inactive, Reloading};
         let Some((before, _)) = &self.seen else { return };
         let falls = match (before.active, state.active) {
@@ -232,7 +241,8 @@ impl Unit {
         if !falls {
             return;
         }
-        self.undecided = job;
+        let stops_cleanly = state.active == Deactivating && state.job != 0 && main.result == "success";
+        self.undecided = job.map(|job| Job { stops_cleanly, ..job });
         if job.is_none() {
             self.stop_requested = Some(false);
         }
@@ -298,10 +308,8 @@ impl Unit {
             let id = reading.state.job;
             let came_up = is_up(reading.state.active);
             self.job = reading.job.map(|kind| Job {
-                id,
-                kind: Kind::Known(kind),
-                came_up,
                 was_down: down,
+                ..Job::new(id, Kind::Known(kind), came_up)
             });
         }
         (self.at, self.removed) = (reading.at, false);
@@ -315,7 +323,7 @@ impl Unit {
         (self.main, self.job, self.undecided, self.ended) = (None, None, None, None);
     }
 
-    /// Takes in that systemd has forgotten the unit.
+    /// Takes in that systemd has forgotten the unit. That somebody wanted it down is not forgotten.
     pub(super) fn removed(&mut self) {
         self.removed = true;
     }
@@ -323,6 +331,11 @@ impl Unit {
     /// Whether systemd has forgotten the unit, and not thought of it again since.
     pub(super) fn is_removed(&self) -> bool {
         self.removed
+    }
+
+    /// Whether systemd has forgotten the unit and nothing about it is worth remembering.
+    pub(super) fn is_forgotten(&self) -> bool {
+        self.removed && self.stop_requested != Some(true)
     }
 
     pub(super) fn name(&self) -> &str {

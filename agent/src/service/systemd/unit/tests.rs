@@ -89,6 +89,55 @@ fn a_death_during_a_reload_was_not_asked_for() {
 }
 
 #[test]
+fn a_restart_that_is_merged_into_the_job_that_is_there_asks() {
+    for kind in [JobKind::Restart, JobKind::Start, JobKind::Other] {
+        let mut unit = active();
+        step(&mut unit, Inactive, 0, 0);
+        step(&mut unit, Inactive, 7, 0);
+        step(&mut unit, Activating, 7, 200);
+        unit.job_is(7, Some(kind));
+        step(&mut unit, Deactivating, 7, 200);
+        assert_eq!(requested(&unit), Some(true));
+    }
+}
+
+#[test]
+fn a_start_that_fails_slowly_was_not_asked_for() {
+    let mut unit = active();
+    step(&mut unit, Inactive, 0, 0);
+    step(&mut unit, Activating, 7, 200);
+    unit.job_is(7, Some(JobKind::Start));
+    unit.main_changed(Main {
+        result: "exit-code".to_owned(),
+        ..Main::none(Deactivating)
+    });
+    unit.state_changed(
+        State {
+            active: Deactivating,
+            sub: String::new(),
+            job: 7,
+        },
+        Sequence::default(),
+    );
+    assert_eq!(requested(&unit), Some(false));
+}
+
+#[test]
+fn a_wanted_stop_is_remembered_of_a_unit_that_systemd_forgets() {
+    let mut unit = active();
+    step(&mut unit, Inactive, 7, 0);
+    unit.removed();
+    unit.job_is(7, Some(JobKind::Stop));
+    assert!(unit.is_removed() && !unit.is_forgotten());
+    let mut unit = active();
+    step(&mut unit, Inactive, 0, 0);
+    unit.removed();
+    assert!(unit.is_forgotten());
+    step(&mut unit, Active, 0, 100);
+    assert!(!unit.is_removed());
+}
+
+#[test]
 fn a_job_too_short_to_be_read_is_told_by_its_result() {
     for (done, order) in [(true, 0), (true, 1), (false, 0), (false, 1)] {
         let mut unit = active();

@@ -1,0 +1,344 @@
+//! The contract against real compiled plugins: good ones, misbehaving ones, and files that are none.
+//!
+//! The plugins are built by `cargo xtask build-plugins` and `cargo xtask test`.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "test helpers")]
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
+
+use salve::clock::Timestamp;
+use salve::incident::ledger::Ledger;
+use salve::incident::{Fault, Finding, Incident, Recovery, Severity, State, Verdict};
+use salve::plugin::{CallError, Instance, Interfaces, LoadError, Loaded, Sandbox};
+use salve::service::{ActiveState, ManagerKind, ServiceStatus, StatusTable};
+use salve::signal::{Batch, Value};
+use serde_json::{Value as Json, json};
+
+static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| Sandbox::new().unwrap());
+
+fn bytes(folder: &str, stem: &str) -> Vec<u8> {
+    let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().to_owned();
+    let path = target.join(folder).join(format!("{stem}.wasm"));
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run `cargo xtask test`", path.display()))
+}
+
+fn loaded(stem: &str) -> Loaded {
+    Loaded::new(&SANDBOX, &bytes("guests", stem)).unwrap()
+}
+
+static MISBEHAVING: LazyLock<Loaded> = LazyLock::new(|| loaded("misbehaving"));
+
+fn nothing() -> Interfaces {
+    Interfaces {
+        state: None,
+        services: Arc::default(),
+    }
+}
+
+fn instance(loaded: &Loaded, config: Json) -> Result<Instance, CallError> {
+    instance_with(loaded, config, nothing())
+}
+
+fn instance_with(loaded: &Loaded, config: Json, interfaces: Interfaces) -> Result<Instance, CallError> {
+    let read = BTreeSet::from(["services".to_owned()]);
+    let mut instance = Instance::new(&SANDBOX, loaded, "test".into(), &read, interfaces).unwrap();
+    instance.configure(&config, at(1))?;
+    Ok(instance)
+}
+
+fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_nanos(seconds * 1_000_000_000)
+}
+
+fn batch(seconds: u64) -> Batch {
+    Batch {
+        at: at(seconds),
+        ..Batch::default()
+    }
+}
+
+fn incident() -> Incident {
+    Incident {
+        id: "1".into(),
+        plugin: "p".into(),
+        policy: "test".into(),
+        fault: Fault {
+            kind: "test.fault".into(),
+            target: "demo".into(),
+            severity: Severity::Error,
+            summary: "s".into(),
+            evidence: vec![],
+        },
+        state: State::Diagnosed,
+        opened_at: at(1),
+        resolved_at: None,
+        causes: vec![],
+        attempts: vec![],
+        basis: String::new(),
+    }
+}
+
+/// Makes the misbehaving plugin do `deed` in `call` and gives what comes of it.
+fn provoke(call: &str, deed: &str) -> Result<(), CallError> {
+    let mut instance = instance(&MISBEHAVING, json!({ "in": call, "deed": deed }))?;
+    match call {
+        "detect" => instance.detect(batch(2)).map(drop),
+        "diagnose" => instance.diagnose(incident(), at(2)).map(drop),
+        "recover" => instance.recover(incident(), at(2)).map(drop),
+        "verify" => instance.verify(incident(), at(2)).map(drop),
+        _ => Ok(()),
+    }
+}
+
+#[test]
+fn a_stock_plugin_says_what_it_is() {
+    let loaded = Loaded::new(&SANDBOX, &bytes("plugins", "service-restart")).unwrap();
+    let about = &loaded.description;
+    assert_eq!(about.name, "service-restart");
+    assert!(about.wants.contains(&"service.restart:*".to_owned()));
+    let schema: Json = serde_json::from_str(&about.config_schema).unwrap();
+    assert_eq!(schema["properties"]["services"]["type"], "array");
+    // It looks at nothing that would need a grant.
+    assert!(loaded.needs().is_empty(), "{:?}", loaded.imports);
+}
+
+#[test]
+fn what_is_no_plugin_is_refused_in_words() {
+    let good = bytes("plugins", "service-restart");
+    let patched = |from: &str, to: &str| {
+        assert_eq!(from.len(), to.len());
+        let mut bytes = good.clone();
+        let mut at = 0;
+        while let Some(found) = bytes
+            .get(at..)
+            .unwrap()
+            .windows(from.len())
+            .position(|part| part == from.as_bytes())
+        {
+            at += found;
+            bytes.get_mut(at..at + to.len()).unwrap().copy_from_slice(to.as_bytes());
+        }
+        bytes
+    };
+    let cases: [(&str, Vec<u8>, fn(&LoadError) -> bool); 8] = [
+        ("empty", vec![], |e| matches!(e, LoadError::NotWasm(_))),
+        ("text", b"#!/bin/sh\nexit 1\n".to_vec(), |e| {
+            matches!(e, LoadError::NotWasm(_))
+        }),
+        ("text that would be wasm", b"(component)".to_vec(), |e| {
+            matches!(e, LoadError::NotWasm(_))
+        }),
+        ("core module", b"\0asm\x01\0\0\0".to_vec(), |e| {
+            matches!(e, LoadError::CoreModule)
+        }),
+        ("cut short", good.get(..good.len() / 2).unwrap().to_vec(), |e| {
+            matches!(e, LoadError::Compile(_))
+        }),
+        ("empty component", b"\0asm\x0d\0\x01\0".to_vec(), |e| {
+            matches!(e, LoadError::OtherWorld(_))
+        }),
+        (
+            "another world",
+            patched("salve:plugin/remediator", "salve:plugin/something-"),
+            |e| {
+                // Either is a clear word; which one depends on whether the patched name is still a valid one.
+                matches!(e, LoadError::OtherWorld(_) | LoadError::Compile(_))
+            },
+        ),
+        (
+            "a newer line",
+            patched("salve:plugin/remediator@0.1.0", "salve:plugin/remediator@0.2.0"),
+            |e| matches!(e, LoadError::OtherLine(line) if line == "0.2"),
+        ),
+    ];
+    for (name, bytes, expected) in cases {
+        let error = Loaded::new(&SANDBOX, &bytes).expect_err(name);
+        assert!(expected(&error), "{name}: {error:?}");
+    }
+}
+
+#[test]
+fn a_call_that_loops_is_stopped_whichever_it_is() {
+    for call in ["configure", "detect", "diagnose", "recover", "verify"] {
+        let error = provoke(call, "loop").unwrap_err();
+        assert!(
+            matches!(&error, CallError::Trapped { call: at, .. } if *at == call),
+            "{error:?}"
+        );
+        assert!(error.to_string().contains("more than 100 ms of CPU"), "{error}");
+    }
+}
+
+#[test]
+fn each_excess_ends_the_call_with_its_own_message() {
+    let cases = [
+        ("allocate", "more than 32 MiB of memory"),
+        ("panic", "the plugin says goodbye"),
+        ("recurse", "stack"),
+        ("oversized", "more than 1024 KiB in one call"),
+        ("log-huge", "more than 1024 KiB in one call"),
+        ("sleep", "must not wait"),
+    ];
+    for (deed, expected) in cases {
+        let error = provoke("detect", deed).unwrap_err();
+        assert!(matches!(error, CallError::Trapped { .. }), "{deed}: {error:?}");
+        assert!(error.to_string().contains(expected), "{deed}: {error}");
+    }
+}
+
+#[test]
+fn answers_that_cannot_be_accepted_leave_the_instance_alive() {
+    let cases = [
+        ("detect", "many-findings", "1000 findings"),
+        ("detect", "empty-names", "an empty kind"),
+        ("recover", "huge-plan", "1000 actions"),
+    ];
+    for (call, deed, expected) in cases {
+        let error = provoke(call, deed).unwrap_err();
+        assert!(matches!(error, CallError::Malformed { .. }), "{deed}: {error:?}");
+        assert!(error.to_string().contains(expected), "{deed}: {error}");
+    }
+    let mut instance = instance(&MISBEHAVING, json!({ "in": "recover", "deed": "huge-plan" })).unwrap();
+    assert!(instance.recover(incident(), at(2)).is_err());
+    assert!(instance.detect(batch(3)).is_ok());
+}
+
+#[test]
+fn what_is_only_too_much_is_cut() {
+    let config = json!({ "in": "recover", "deed": "endless-settle" });
+    let mut plugin = instance(&MISBEHAVING, config).unwrap();
+    let Recovery::Act(plan) = plugin.recover(incident(), at(2)).unwrap() else {
+        panic!("a plan")
+    };
+    assert_eq!(plan.settle, Duration::from_secs(24 * 3600));
+    // Not a number is no confidence.
+    assert_eq!(plugin.diagnose(incident(), at(2)).unwrap()[0].confidence, 0.0);
+    // Logging in a loop is slow for nobody but the one who does it.
+    provoke("detect", "log-flood").unwrap();
+}
+
+#[test]
+fn a_neighbour_of_a_looping_plugin_keeps_its_pace() {
+    let mut neighbour = instance(&MISBEHAVING, json!({})).unwrap();
+    let looping = std::thread::spawn(|| provoke("detect", "loop"));
+    let started = Instant::now();
+    let mut calls = 0_u64;
+    while !looping.is_finished() {
+        assert_eq!(neighbour.detect(batch(2 + calls)).unwrap().len(), 1);
+        calls += 1;
+    }
+    assert!(looping.join().unwrap().is_err());
+    assert!(calls > 100, "{calls} calls in {:?}", started.elapsed());
+}
+
+#[test]
+fn a_call_on_a_loaded_host_is_not_taken_for_one_that_loops() {
+    // Twice as many spinning threads as cores, for as long as the calls take.
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let spinners: Vec<_> = (0..cores * 2)
+        .map(|_| {
+            let stop = stop.clone();
+            std::thread::spawn(move || while !stop.load(std::sync::atomic::Ordering::Relaxed) {})
+        })
+        .collect();
+    let mut plugin = instance(&MISBEHAVING, json!({})).unwrap();
+    for n in 0..2000 {
+        plugin.detect(batch(2 + n)).unwrap();
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    spinners.into_iter().for_each(|spinner| spinner.join().unwrap());
+}
+
+fn evidence<'a>(findings: &'a [Finding], key: &str) -> &'a Value {
+    let Some(Finding::Present(fault)) = findings.first() else {
+        panic!("{findings:?}")
+    };
+    let found = fault.evidence.iter().find(|attribute| attribute.key == key);
+    &found.unwrap_or_else(|| panic!("no {key} in {fault:?}")).value
+}
+
+#[test]
+fn an_interface_that_is_not_granted_is_not_linked() {
+    let reader = loaded("reader");
+    assert_eq!(reader.needs().into_iter().collect::<Vec<_>>(), ["services"]);
+    let error = Instance::new(&SANDBOX, &reader, "test".into(), &BTreeSet::new(), nothing()).unwrap_err();
+    assert!(error.to_string().contains(r#"read = ["services"]"#), "{error}");
+}
+
+#[test]
+fn a_plugin_sees_what_it_is_granted_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = Arc::new(Ledger::open(dir.path()).unwrap().plugin_state().unwrap());
+    let services = Arc::new(StatusTable::default());
+    services.put(ServiceStatus {
+        name: "demo".into(),
+        manager: ManagerKind::Command,
+        active_state: ActiveState::Failed,
+        sub_state: "failed".into(),
+        result: "signal".into(),
+        main_pid: None,
+        exit_code: None,
+        exit_signal: Some(9),
+        restarts: 0,
+        stop_requested: Some(false),
+    });
+    let interfaces = Interfaces {
+        state: Some(state),
+        services,
+    };
+    let reader = loaded("reader");
+    let look = |service: &str| {
+        let mut instance = instance_with(&reader, json!({ "service": service }), interfaces.clone()).unwrap();
+        instance.detect(batch(1_700_000_000)).unwrap()
+    };
+    let findings = look("demo");
+    assert_eq!(evidence(&findings, "state"), &Value::Text("failed".into()));
+    assert_eq!(evidence(&findings, "clock_is_batch"), &Value::Boolean(true));
+    for nothing in ["files", "environment", "arguments"] {
+        assert_eq!(evidence(&findings, nothing), &Value::Integer(0), "{nothing}");
+    }
+    // Its state outlives the instance, and its random numbers are the same in each: a replay decides the same.
+    let again = look("demo");
+    assert_eq!(evidence(&findings, "calls"), &Value::Integer(1));
+    assert_eq!(evidence(&again, "calls"), &Value::Integer(2));
+    assert_eq!(evidence(&findings, "random"), evidence(&again, "random"));
+    let Value::Text(error) = evidence(&look("other"), "error").clone() else {
+        panic!("text")
+    };
+    assert!(error.contains("`other`"), "{error}");
+}
+
+#[test]
+fn state_beyond_its_limits_is_refused_with_the_limit() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = Some(Arc::new(Ledger::open(dir.path()).unwrap().plugin_state().unwrap()));
+    let interfaces = Interfaces {
+        state,
+        services: Arc::default(),
+    };
+    let config = json!({ "in": "detect", "deed": "state-bomb" });
+    let error = instance_with(&MISBEHAVING, config, interfaces)
+        .unwrap()
+        .detect(batch(2))
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("256 keys: there are 256 keys already"),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_ladder_of_the_stock_plugin_works_in_the_sandbox() {
+    let loaded = Loaded::new(&SANDBOX, &bytes("plugins", "service-restart")).unwrap();
+    let mut plugin = instance(&loaded, json!({ "services": ["demo"] })).unwrap();
+    assert_eq!(plugin.verify(incident(), at(2)).unwrap(), Verdict::Undecided);
+    let Recovery::Act(plan) = plugin.recover(incident(), at(2)).unwrap() else {
+        panic!("a plan")
+    };
+    assert_eq!(plan.actions[0].to_string(), "service.restart demo");
+    let refused = instance(&loaded, json!({ "services": 7 }));
+    assert!(matches!(refused, Err(CallError::Refused(_))));
+}
