@@ -81,10 +81,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
     let state = Arc::new(ledger.plugin_state()?);
     let parts = Parts {
         sandbox: Sandbox::new().map_err(AgentError::Sandbox)?,
-        interfaces: Interfaces {
-            state: Some(state),
-            services: table,
-        },
+        interfaces: Interfaces { state: Some(state), services: table },
         router: router.clone(),
         clock: clock.clone(),
         engine: inputs.clone(),
@@ -103,10 +100,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
         tokio::spawn(perform(actuators.clone(), order, inputs.clone()));
     };
     let reader = ledger.reader()?;
-    let doors = Doors {
-        ask: Box::new(ask),
-        perform: Box::new(perform),
-    };
+    let doors = Doors { ask: Box::new(ask), perform: Box::new(perform) };
     let runner = Runner::new(engine, ledger, clock, inbox, doors);
     let trouble = runner.trouble();
     tokio::spawn(runner.run(first));
@@ -114,13 +108,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
 
     // The API, until somebody has had enough.
     let ceiling = settings.ceiling;
-    let api = Api {
-        ledger: reader,
-        fleet: Box::new(view),
-        trouble,
-        started_at: now.wall,
-        ceiling,
-    };
+    let api = Api { ledger: reader, fleet: Box::new(view), trouble, started_at: now.wall, ceiling };
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     ready();
@@ -137,24 +125,12 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
 
 /// Carries out an order, the first failure ends it; the engine is told of each outcome as it comes.
 async fn perform(actuators: Arc<Actuators>, order: Order, engine: mpsc::Sender<Input>) {
-    let Order {
-        incident,
-        attempt,
-        actions,
-    } = order;
+    let Order { incident, attempt, actions } = order;
     for action in &actions {
         let outcome = actuators.act(action, &incident).await;
         let ok = outcome.ok;
         // The engine is gone only when the agent ends.
-        drop(
-            engine
-                .send(Input::Done {
-                    incident: incident.clone(),
-                    attempt,
-                    outcome,
-                })
-                .await,
-        );
+        drop(engine.send(Input::Done { incident: incident.clone(), attempt, outcome }).await);
         if !ok {
             break;
         }
@@ -164,10 +140,7 @@ async fn perform(actuators: Arc<Actuators>, order: Order, engine: mpsc::Sender<I
 
 /// Takes the state directory for this agent: two would each believe to be alone with the services.
 fn lock(path: &Path, state: &Path) -> Result<File, AgentError> {
-    let error = |error| AgentError::Lock {
-        path: path.to_owned(),
-        error,
-    };
+    let error = |error| AgentError::Lock { path: path.to_owned(), error };
     let file = File::create(path).map_err(error)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),

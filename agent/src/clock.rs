@@ -88,10 +88,7 @@ pub struct SystemClock {
 impl SystemClock {
     /// Starts counting.
     pub fn new() -> Self {
-        Self {
-            origin: Instant::now(),
-            lead: Duration::from_secs(24 * 3600),
-        }
+        Self { origin: Instant::now(), lead: Duration::from_secs(24 * 3600) }
     }
 }
 

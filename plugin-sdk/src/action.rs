@@ -10,11 +10,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 impl Action {
     /// An action by kind and target; the typed constructors below are what plugins use.
     pub fn new(kind: impl Into<String>, target: impl Into<String>) -> Self {
-        Self {
-            kind: kind.into(),
-            target: target.into(),
-            parameters: Vec::new(),
-        }
+        Self { kind: kind.into(), target: target.into(), parameters: Vec::new() }
     }
 
     /// With one more parameter.
@@ -52,11 +48,7 @@ impl Action {
 impl Plan {
     /// Actions in order; the first failure stops the plan. Verified after 1 s, for at most 30 s.
     pub fn new(actions: impl IntoIterator<Item = Action>) -> Self {
-        Self {
-            actions: actions.into_iter().collect(),
-            settle: millis(SETTLE),
-            deadline: millis(DEADLINE),
-        }
+        Self { actions: actions.into_iter().collect(), settle: millis(SETTLE), deadline: millis(DEADLINE) }
     }
 
     /// With another wait before `verify`.

@@ -60,13 +60,7 @@ impl Attributes for Sample<'_> {
 impl<'a> Batch<'a> {
     pub(crate) fn new(wire: WireBatch, series: &'a mut SeriesTable) -> Self {
         series.update(wire.new_series, &wire.gone_series);
-        Self {
-            at: wire.at,
-            readings: wire.readings,
-            events: wire.events,
-            dropped: wire.dropped,
-            series,
-        }
+        Self { at: wire.at, readings: wire.readings, events: wire.events, dropped: wire.dropped, series }
     }
 
     /// The time of the batch, since the Unix epoch.
@@ -78,11 +72,7 @@ impl<'a> Batch<'a> {
     pub fn samples(&self) -> impl Iterator<Item = Sample<'_>> {
         self.readings.iter().filter_map(|reading| {
             let series = self.series.get(reading.series)?;
-            Some(Sample {
-                metric: &series.metric,
-                value: reading.value,
-                attributes: &series.attributes,
-            })
+            Some(Sample { metric: &series.metric, value: reading.value, attributes: &series.attributes })
         })
     }
 

@@ -44,10 +44,7 @@ impl std::fmt::Display for Value {
 impl Attribute {
     /// An attribute `key = value`.
     pub fn new(key: impl Into<String>, value: impl Into<Value>) -> Self {
-        Self {
-            key: key.into(),
-            value: value.into(),
-        }
+        Self { key: key.into(), value: value.into() }
     }
 }
 
@@ -58,10 +55,7 @@ pub trait Attributes {
 
     /// The value of `key`.
     fn get(&self, key: &str) -> Option<&Value> {
-        self.attributes()
-            .iter()
-            .find(|attribute| attribute.key == key)
-            .map(|attribute| &attribute.value)
+        self.attributes().iter().find(|attribute| attribute.key == key).map(|attribute| &attribute.value)
     }
 
     /// The text of `key`.

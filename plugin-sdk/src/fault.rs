@@ -6,13 +6,7 @@ impl Fault {
     pub fn new(kind: impl Into<String>, target: impl Into<String>) -> Self {
         let (kind, target) = (kind.into(), target.into());
         let summary = format!("{kind} at {target}");
-        Self {
-            kind,
-            target,
-            severity: Severity::Error,
-            summary,
-            evidence: Vec::new(),
-        }
+        Self { kind, target, severity: Severity::Error, summary, evidence: Vec::new() }
     }
 
     /// With another severity.
@@ -52,12 +46,7 @@ impl Fault {
 impl Cause {
     /// A cause, with a confidence between 0 and 1.
     pub fn new(summary: impl Into<String>, confidence: f64) -> Self {
-        Self {
-            summary: summary.into(),
-            path: Vec::new(),
-            confidence,
-            evidence: Vec::new(),
-        }
+        Self { summary: summary.into(), path: Vec::new(), confidence, evidence: Vec::new() }
     }
 
     /// With the way from the fault to its root.

@@ -21,23 +21,8 @@ pub struct Incident {
 
 impl Incident {
     pub(crate) fn new(wire: WireIncident, detected: Verdict) -> Self {
-        let WireIncident {
-            id,
-            at,
-            opened,
-            fault,
-            causes,
-            attempts,
-        } = wire;
-        Self {
-            id,
-            fault,
-            causes,
-            attempts,
-            opened,
-            at,
-            detected,
-        }
+        let WireIncident { id, at, opened, fault, causes, attempts } = wire;
+        Self { id, fault, causes, attempts, opened, at, detected }
     }
 
     /// How long it has been open.

@@ -35,10 +35,7 @@ pub trait Remediator: Sized + 'static {
     /// What to do now. Called before each attempt; `incident.attempts` holds what was tried already. By default a person
     /// is asked, since a plugin that only detects has nothing else to offer.
     fn recover(&mut self, incident: &Incident) -> Recovery {
-        Recovery::Escalate(format!(
-            "{} only detects: {}",
-            incident.fault.kind, incident.fault.summary
-        ))
+        Recovery::Escalate(format!("{} only detects: {}", incident.fault.kind, incident.fault.summary))
     }
 
     /// Whether the last attempt worked. By default by what [`detect`](Self::detect) said since: see

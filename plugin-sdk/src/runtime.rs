@@ -34,15 +34,7 @@ impl<P: Remediator> Instance<P> {
         logging::install();
         let config = serde_json::from_str(config).map_err(|error| format!("config: {error}"))?;
         let (plugin, subscription) = P::configure(config)?;
-        Ok((
-            Self {
-                plugin,
-                series: SeriesTable::default(),
-                present: BTreeMap::new(),
-                seen: 0,
-            },
-            subscription,
-        ))
+        Ok((Self { plugin, series: SeriesTable::default(), present: BTreeMap::new(), seen: 0 }, subscription))
     }
 
     /// `detect` of the contract.
@@ -52,8 +44,7 @@ impl<P: Remediator> Instance<P> {
         for finding in &findings {
             match finding {
                 Finding::Present(fault) => {
-                    self.present
-                        .insert((fault.kind.clone(), fault.target.clone()), fault.summary.clone());
+                    self.present.insert((fault.kind.clone(), fault.target.clone()), fault.summary.clone());
                 }
                 Finding::Cleared(key) => {
                     self.present.remove(key);
@@ -121,11 +112,7 @@ macro_rules! export {
 
             impl Guest for Component {
                 fn describe() -> wire::Description {
-                    Instance::describe(
-                        env!("CARGO_PKG_NAME"),
-                        env!("CARGO_PKG_VERSION"),
-                        env!("CARGO_PKG_DESCRIPTION"),
-                    )
+                    Instance::describe(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), env!("CARGO_PKG_DESCRIPTION"))
                 }
                 fn configure(config: String) -> Result<wire::Subscription, String> {
                     let (instance, subscription) = Instance::configure(&config)?;

@@ -6,11 +6,7 @@ use crate::{Attribute, Selector, Subscription, Value};
 impl Subscription {
     /// Nothing yet.
     pub fn new() -> Self {
-        Self {
-            metrics: Vec::new(),
-            events: Vec::new(),
-            every: 0,
-        }
+        Self { metrics: Vec::new(), events: Vec::new(), every: 0 }
     }
 
     /// With the series of a metric (`system.cpu.*` takes several).
@@ -56,9 +52,6 @@ impl Default for Subscription {
 fn selector<const N: usize>(name: &str, matching: [(&str, Value); N]) -> Selector {
     Selector {
         name: name.to_owned(),
-        matching: matching
-            .into_iter()
-            .map(|(key, value)| Attribute::new(key, value))
-            .collect(),
+        matching: matching.into_iter().map(|(key, value)| Attribute::new(key, value)).collect(),
     }
 }

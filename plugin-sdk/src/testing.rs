@@ -49,12 +49,7 @@ impl<P: Remediator> Harness<P> {
     /// Configures the plugin from JSON, as the host does.
     pub fn new(config: &str) -> Result<Self, String> {
         let (instance, subscription) = Instance::configure(config)?;
-        Ok(Self {
-            instance,
-            subscription,
-            series: Vec::new(),
-            now: SECOND,
-        })
+        Ok(Self { instance, subscription, series: Vec::new(), now: SECOND })
     }
 
     /// What it subscribed to.
@@ -78,42 +73,17 @@ impl<P: Remediator> Harness<P> {
         let mut new_series = Vec::new();
         let mut readings = Vec::new();
         for (metric, attributes, value) in samples {
-            let attributes: Vec<_> = attributes
-                .iter()
-                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-                .collect();
+            let attributes: Vec<_> = attributes.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
             let name = ((*metric).to_owned(), attributes);
-            let number = self
-                .series
-                .iter()
-                .position(|known| *known == name)
-                .unwrap_or(self.series.len());
+            let number = self.series.iter().position(|known| *known == name).unwrap_or(self.series.len());
             if number == self.series.len() {
-                let attributes = name
-                    .1
-                    .iter()
-                    .map(|(k, v)| Attribute::new(k, Value::Text(v.clone())))
-                    .collect();
-                new_series.push(Series {
-                    id: number as u32,
-                    metric: name.0.clone(),
-                    attributes,
-                });
+                let attributes = name.1.iter().map(|(k, v)| Attribute::new(k, Value::Text(v.clone()))).collect();
+                new_series.push(Series { id: number as u32, metric: name.0.clone(), attributes });
                 self.series.push(name);
             }
-            readings.push(Reading {
-                series: number as u32,
-                value: *value,
-            });
+            readings.push(Reading { series: number as u32, value: *value });
         }
-        let batch = WireBatch {
-            at: self.now,
-            new_series,
-            gone_series: vec![],
-            readings,
-            events,
-            dropped: 0,
-        };
+        let batch = WireBatch { at: self.now, new_series, gone_series: vec![], readings, events, dropped: 0 };
         self.instance.detect(batch)
     }
 
@@ -134,12 +104,8 @@ impl<P: Remediator> Harness<P> {
 
     /// An attempt that carried out `plan` now and got this verdict.
     pub fn attempt(&self, number: u32, plan: &Plan, verdict: Verdict) -> Attempt {
-        let done = |action: &crate::Action| Outcome {
-            action: action.clone(),
-            ok: true,
-            detail: String::new(),
-            took: 0,
-        };
+        let done =
+            |action: &crate::Action| Outcome { action: action.clone(), ok: true, detail: String::new(), took: 0 };
         Attempt {
             number,
             started: self.now,
@@ -151,14 +117,7 @@ impl<P: Remediator> Harness<P> {
 
     fn incident(&self, fault: &Fault, attempts: Vec<Attempt>) -> WireIncident {
         let fault = fault.clone();
-        WireIncident {
-            id: "test".into(),
-            at: self.now,
-            opened: self.now,
-            fault,
-            causes: vec![],
-            attempts,
-        }
+        WireIncident { id: "test".into(), at: self.now, opened: self.now, fault, causes: vec![], attempts }
     }
 }
 

@@ -7,7 +7,9 @@
 
 pub mod agent;
 pub mod lab;
+pub mod plugin;
 pub mod process;
+pub mod readme;
 pub mod reaper;
 pub mod run;
 pub mod wait;

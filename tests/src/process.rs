@@ -25,11 +25,7 @@ impl Process {
     pub fn spawn(command: &mut Command) -> Result<Process> {
         let child = reaper::spawn(command).with_context(|| format!("cannot start {command:?}"))?;
         let pid = Pid::from_child(&child);
-        Ok(Process {
-            child,
-            pid,
-            pidfd: pidfd_open(pid, PidfdFlags::empty())?,
-        })
+        Ok(Process { child, pid, pidfd: pidfd_open(pid, PidfdFlags::empty())? })
     }
 
     /// Starts `command`, an `nsenter` which forks, and holds the child: a signal to `nsenter` would not reach it.

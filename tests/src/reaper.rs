@@ -20,26 +20,33 @@ use crate::wait;
 
 /// The children of this process that a [`Process`](crate::process::Process) will wait for itself.
 static EXPECTED: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
-/// Orphans go to the whole process: one reaper at a time.
-static ONLY_ONE: Mutex<()> = Mutex::new(());
+/// Orphans go to the whole process, so there is one thread that reaps them, for all tests that want it.
+static SHARED: Mutex<Option<Shared>> = Mutex::new(None);
 
-/// While it lives, orphans below this process become its children and are reaped within milliseconds. Those that are
-/// still alive when it is dropped are killed.
+/// While one lives, orphans below this process become its children and are reaped within milliseconds. Those that are
+/// still alive when the last one is dropped are killed.
 ///
 /// What is an orphan? A child in another process group than ours, which no `Process` holds. So start supervisors with
 /// [`Process::spawn`](crate::process::Process::spawn), which gives them a group of their own; a plain
-/// `Command::output()` stays in our group and is left alone. Tests that each want a reaper take turns.
+/// `Command::output()` stays in our group and is left alone.
 #[derive(Debug)]
-pub struct Reaper {
-    stop: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-    _turn: MutexGuard<'static, ()>,
+pub struct Reaper(());
+
+#[derive(Debug)]
+struct Shared {
+    users: usize,
+    stop: Sender<()>,
+    thread: JoinHandle<()>,
 }
 
 impl Reaper {
     /// Makes this process the sub-reaper of everything below it.
     pub fn start() -> io::Result<Reaper> {
-        let turn = lock(&ONLY_ONE);
+        let mut shared = lock(&SHARED);
+        if let Some(shared) = &mut *shared {
+            shared.users += 1;
+            return Ok(Reaper(()));
+        }
         process::set_child_subreaper(Some(process::getpid()))?;
         let (stop, stopped) = mpsc::channel();
         let thread = thread::Builder::new().name("reaper".to_owned()).spawn(move || {
@@ -47,18 +54,22 @@ impl Reaper {
                 reap();
             }
         })?;
-        Ok(Reaper {
-            stop: Some(stop),
-            thread: Some(thread),
-            _turn: turn,
-        })
+        *shared = Some(Shared { users: 1, stop, thread });
+        Ok(Reaper(()))
     }
 }
 
 impl Drop for Reaper {
     fn drop(&mut self) {
-        drop(self.stop.take());
-        let _ = self.thread.take().map(JoinHandle::join);
+        let mut shared = lock(&SHARED);
+        let Some(Shared { stop, thread, .. }) = shared.take_if(|shared| {
+            shared.users -= 1;
+            shared.users == 0
+        }) else {
+            return;
+        };
+        drop(stop);
+        let _ = thread.join();
         // A killed orphan can leave us orphans of its own: again until there are none.
         wait::attempt(Duration::from_secs(5), || {
             let left = reap();
@@ -98,11 +109,7 @@ fn reap() -> Vec<Pid> {
 fn children() -> Vec<Pid> {
     let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
     let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
-    let numbers = |list: String| {
-        list.split_whitespace()
-            .filter_map(|number| number.parse().ok())
-            .collect::<Vec<_>>()
-    };
+    let numbers = |list: String| list.split_whitespace().filter_map(|number| number.parse().ok()).collect::<Vec<_>>();
     lists.flat_map(numbers).filter_map(Pid::from_raw).collect()
 }
 

@@ -10,9 +10,7 @@ use anyhow::{Context, Result, bail};
 /// When it cannot be started or does not succeed; then with its status and what it wrote to standard error.
 pub fn run(command: &mut Command) -> Result<String> {
     let program = command.get_program().to_owned();
-    let output = command
-        .output()
-        .with_context(|| format!("cannot start {}", program.display()))?;
+    let output = command.output().with_context(|| format!("cannot start {}", program.display()))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     if !output.status.success() {
         let error = String::from_utf8_lossy(&output.stderr);

@@ -1,10 +1,6 @@
 //! The harness around the agent, tried on a stand-in: a shell script with the agent's command line.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "the helpers of tests fail as the tests do"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "the helpers of tests fail as the tests do")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -82,10 +78,7 @@ fn an_agent_lives_on_a_host_and_after_a_power_cut() {
 fn an_agent_that_ends_is_quoted() {
     let (_directory, builder) = stand_in("#!/bin/sh\necho no such key >&2; exit 2\n");
     let error = builder.start().unwrap_err().to_string();
-    assert!(
-        error.contains("exit status: 2") && error.contains("no such key"),
-        "{error}"
-    );
+    assert!(error.contains("exit status: 2") && error.contains("no such key"), "{error}");
 }
 
 #[test]

@@ -14,10 +14,7 @@ use salve_tests::wait;
 const SOON: Duration = Duration::from_secs(10);
 
 fn state(host: &Host, unit: &str) -> String {
-    host.run(&["systemctl", "show", "--value", "--property=ActiveState", unit])
-        .unwrap()
-        .trim()
-        .to_owned()
+    host.run(&["systemctl", "show", "--value", "--property=ActiveState", unit]).unwrap().trim().to_owned()
 }
 
 #[test]
@@ -25,11 +22,7 @@ fn a_killed_service_is_seen_failed() {
     let Some(host) = lab::host_or_skip("failing") else {
         return;
     };
-    host.write(
-        "/etc/systemd/system/app.service",
-        "[Service]\nExecStart=sleep infinity\n",
-    )
-    .unwrap();
+    host.write("/etc/systemd/system/app.service", "[Service]\nExecStart=sleep infinity\n").unwrap();
     host.run(&["systemctl", "start", "app"]).unwrap();
     assert_eq!(state(&host, "app"), "active");
     host.run(&["systemctl", "kill", "--signal=KILL", "app"]).unwrap();
@@ -46,13 +39,8 @@ fn a_host_is_healthy_and_has_a_bus() {
     assert_eq!(host.run(&["systemctl", "is-system-running"]).unwrap(), "running\n");
     assert_eq!(host.read("/proc/1/comm").unwrap(), "systemd\n");
     assert_eq!(host.run(&["hostname"]).unwrap(), "healthy\n");
-    let manager = [
-        "org.freedesktop.systemd1",
-        "/org/freedesktop/systemd1",
-        "org.freedesktop.systemd1.Manager",
-    ];
-    host.run(&[&["busctl", "get-property"], &manager[..], &["Version"]].concat())
-        .unwrap();
+    let manager = ["org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager"];
+    host.run(&[&["busctl", "get-property"], &manager[..], &["Version"]].concat()).unwrap();
 }
 
 #[test]
@@ -61,10 +49,7 @@ fn a_failing_command_says_why() {
         return;
     };
     let error = host.run(&["systemctl", "start", "no-such"]).unwrap_err().to_string();
-    assert!(
-        error.contains("no-such.service not found") && error.contains("exit status: 5"),
-        "{error}"
-    );
+    assert!(error.contains("no-such.service not found") && error.contains("exit status: 5"), "{error}");
     assert!(host.run(&["no-such-program"]).is_err());
 }
 
@@ -77,10 +62,7 @@ fn files_are_the_hosts_own() {
     assert!(!Path::new("/run/made").exists());
     host.run(&["touch", "/usr/of-the-host"]).unwrap();
     assert!(host.sees("/usr/of-the-host") && !Path::new("/usr/of-the-host").exists());
-    assert!(
-        host.run(&["sysctl", "-w", "vm.swappiness=1"]).is_err(),
-        "the kernel is not the host's"
-    );
+    assert!(host.run(&["sysctl", "-w", "vm.swappiness=1"]).is_err(), "the kernel is not the host's");
 }
 
 #[test]
@@ -92,9 +74,7 @@ fn a_spawned_process_is_killed_inside() {
     let inside = process.pid_inside().unwrap();
     assert_ne!(inside, process.pid());
     let comm = format!("/proc/{inside}/comm");
-    wait::until("the program", SOON, || {
-        (host.read(&comm).ok()? == "sleep\n").then_some(())
-    });
+    wait::until("the program", SOON, || (host.read(&comm).ok()? == "sleep\n").then_some(()));
     process.kill();
     assert!(!host.sees(&comm));
 }
@@ -106,11 +86,8 @@ fn a_shared_directory_has_inotify_in_both_directions() {
     };
     let [drop, echo] = ["drop", "echo"].map(|name| host.dir().join(name));
     let path_unit = format!("[Path]\nPathExists={}\nUnit=echo.service\n", drop.display());
-    let service = format!(
-        "[Service]\nExecStart=cp {} {}\nType=oneshot\nRemainAfterExit=yes\n",
-        drop.display(),
-        echo.display()
-    );
+    let service =
+        format!("[Service]\nExecStart=cp {} {}\nType=oneshot\nRemainAfterExit=yes\n", drop.display(), echo.display());
     host.write("/etc/systemd/system/echo.path", path_unit).unwrap();
     host.write("/etc/systemd/system/echo.service", service).unwrap();
     host.run(&["systemctl", "start", "echo.path"]).unwrap();
@@ -138,22 +115,12 @@ fn hosts_reach_each_other_until_one_is_cut() {
     // Bash alone can do it: no ping, no netcat needed.
     let unit = "[Socket]\nListenStream=7\nAccept=yes\n";
     b.write("/etc/systemd/system/greet.socket", unit).unwrap();
-    b.write(
-        "/etc/systemd/system/greet@.service",
-        "[Service]\nExecStart=echo hello\nStandardOutput=socket\n",
-    )
-    .unwrap();
-    b.write(
-        "/etc/systemd/system/greet.socket.d/limit.conf",
-        "[Socket]\nTriggerLimitBurst=0\n",
-    )
-    .unwrap();
+    b.write("/etc/systemd/system/greet@.service", "[Service]\nExecStart=echo hello\nStandardOutput=socket\n").unwrap();
+    b.write("/etc/systemd/system/greet.socket.d/limit.conf", "[Socket]\nTriggerLimitBurst=0\n").unwrap();
     b.run(&["systemctl", "start", "greet.socket"]).unwrap();
     let greet = |from: &Host, to: Ipv4Addr| {
         let script = format!("read -r line </dev/tcp/{to}/7 && echo $line");
-        from.run(&["timeout", "1", "bash", "-c", &script])
-            .is_ok_and(|said| said == "hello\n")
-            .then_some(())
+        from.run(&["timeout", "1", "bash", "-c", &script]).is_ok_and(|said| said == "hello\n").then_some(())
     };
     let b_address = Ipv4Addr::new(10, 77, 0, 2);
     wait::until("a greeting", SOON, || greet(&a, b_address));
@@ -163,11 +130,5 @@ fn hosts_reach_each_other_until_one_is_cut() {
     wait::until("a greeting once more", SOON, || greet(&a, b_address));
     b.power_cut();
     b.power_on().unwrap();
-    assert_eq!(
-        b.run(&["ip", "-brief", "address", "show", "dev", "eth0"])
-            .unwrap()
-            .matches("10.77.0.2/24")
-            .count(),
-        1
-    );
+    assert_eq!(b.run(&["ip", "-brief", "address", "show", "dev", "eth0"]).unwrap().matches("10.77.0.2/24").count(), 1);
 }

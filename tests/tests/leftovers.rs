@@ -54,15 +54,11 @@ fn a_crash_takes_the_hosts_along() {
     command.args(["--ignored", "--exact", "victim", "--nocapture"]);
     let mut victim = Process::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped())).unwrap();
     let mut lines = BufReader::new(victim.stdout().unwrap()).lines().map_while(Result::ok);
-    let booted = lines
-        .find_map(|line| Some(line.split_once("booted: ")?.1.to_owned()))
-        .unwrap();
+    let booted = lines.find_map(|line| Some(line.split_once("booted: ")?.1.to_owned())).unwrap();
     let (pid, directory) = booted.split_once(' ').unwrap();
     assert_eq!(fs::read_to_string(format!("/proc/{pid}/comm")).unwrap(), "systemd\n");
     victim.kill();
-    wait::until("its host to end", Duration::from_secs(10), || {
-        (!Path::new("/proc").join(pid).exists()).then_some(())
-    });
+    wait::until("its host to end", Duration::from_secs(10), || (!Path::new("/proc").join(pid).exists()).then_some(()));
     Host::boot("next").unwrap();
     assert!(!Path::new(directory).exists(), "the next run clears {directory}");
 }
@@ -85,28 +81,21 @@ fn namespaces(host: &Host) -> Vec<File> {
 fn processes_in(namespaces: &[File]) -> Vec<PathBuf> {
     let inside = |link: &Path| {
         let number = fs::metadata(link).ok().map(|namespace| namespace.ino());
-        namespaces
-            .iter()
-            .any(|namespace| namespace.metadata().map(|namespace| namespace.ino()).ok() == number)
+        namespaces.iter().any(|namespace| namespace.metadata().map(|namespace| namespace.ino()).ok() == number)
     };
     let links = |process: &PathBuf| fs::read_dir(process.join("ns")).into_iter().flatten().flatten();
     let processes = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
-    processes
-        .filter(|process| links(process).any(|link| inside(&link.path())))
-        .collect()
+    processes.filter(|process| links(process).any(|link| inside(&link.path()))).collect()
 }
 
 /// The directories, of files and of cgroups, that this process still has for hosts of that name.
 fn left_of(host: &str) -> Vec<PathBuf> {
     let ours = |path: &PathBuf| {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        name.trim_start_matches("salve-lab-")
-            .starts_with(&format!("{}-", std::process::id()))
+        name.trim_start_matches("salve-lab-").starts_with(&format!("{}-", std::process::id()))
             && name.ends_with(&format!("-{host}"))
     };
     let places = ["/run/salve-lab", "/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
-    let entries = places
-        .iter()
-        .flat_map(|place| fs::read_dir(place).into_iter().flatten().flatten());
+    let entries = places.iter().flat_map(|place| fs::read_dir(place).into_iter().flatten().flatten());
     entries.map(|entry| entry.path()).filter(ours).collect()
 }

@@ -86,9 +86,7 @@ fn parse<'a>(args: &'a [&'a str]) -> Result<Command<'a>, String> {
         }
         ["bench", arguments @ ..] => Ok(Command::Bench { arguments }),
         ["build-plugins"] => Ok(Command::BuildPlugins { out: None }),
-        ["build-plugins", "--out", directory] => Ok(Command::BuildPlugins {
-            out: Some(Path::new(directory)),
-        }),
+        ["build-plugins", "--out", directory] => Ok(Command::BuildPlugins { out: Some(Path::new(directory)) }),
         ["build-plugins", ..] => Err("`build-plugins` takes `--out DIR` and nothing else".into()),
         [unknown, ..] => Err(format!("there is no command `{unknown}`")),
     }
@@ -108,30 +106,15 @@ mod tests {
 
     #[test]
     fn flags_come_in_any_order() {
-        assert_eq!(
-            parse(&["run", "--release", "--demo"]),
-            Ok(Command::Run {
-                demo: true,
-                release: true
-            })
-        );
-        assert_eq!(
-            parse(&["run"]),
-            Ok(Command::Run {
-                demo: false,
-                release: false
-            })
-        );
+        assert_eq!(parse(&["run", "--release", "--demo"]), Ok(Command::Run { demo: true, release: true }));
+        assert_eq!(parse(&["run"]), Ok(Command::Run { demo: false, release: false }));
         assert_eq!(parse(&["test", "--no-e2e"]), Ok(Command::Test { e2e: false }));
     }
 
     #[test]
     fn what_is_not_known_is_named() {
         assert_eq!(parse(&["rum"]), Err("there is no command `rum`".into()));
-        assert_eq!(
-            parse(&["test", "--e2e"]),
-            Err("`--e2e` is not known here; possible: --no-e2e".into())
-        );
+        assert_eq!(parse(&["test", "--e2e"]), Err("`--e2e` is not known here; possible: --no-e2e".into()));
         assert!(parse(&["build-plugins", "--out"]).is_err());
     }
 

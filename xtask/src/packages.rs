@@ -23,36 +23,16 @@ pub(crate) struct Package {
 
 /// What the lab boots its hosts with, and what runs on them.
 pub(crate) const LAB: &[Package] = &[
-    Package {
-        name: "systemd",
-        proof: "/usr/lib/systemd/systemd",
-        why: "PID 1 of the lab's hosts",
-        unit: None,
-    },
+    Package { name: "systemd", proof: "/usr/lib/systemd/systemd", why: "PID 1 of the lab's hosts", unit: None },
     Package {
         name: "dbus",
         proof: "/usr/lib/systemd/system/dbus.service",
         why: "how the agent hears from systemd",
         unit: None,
     },
-    Package {
-        name: "util-linux",
-        proof: "unshare",
-        why: "the namespaces that make a process a host",
-        unit: None,
-    },
-    Package {
-        name: "iproute2",
-        proof: "ip",
-        why: "the lab's private network",
-        unit: None,
-    },
-    Package {
-        name: "procps",
-        proof: "pgrep",
-        why: "finding a host's processes",
-        unit: None,
-    },
+    Package { name: "util-linux", proof: "unshare", why: "the namespaces that make a process a host", unit: None },
+    Package { name: "iproute2", proof: "ip", why: "the lab's private network", unit: None },
+    Package { name: "procps", proof: "pgrep", why: "finding a host's processes", unit: None },
     Package {
         name: "nginx-light",
         proof: "nginx",
@@ -63,26 +43,13 @@ pub(crate) const LAB: &[Package] = &[
 
 /// The healers that the benchmarks measure beside this one.
 pub(crate) const PEERS: &[Package] = &[
-    Package {
-        name: "runit",
-        proof: "runsv",
-        why: "the fastest supervisor",
-        unit: None,
-    },
-    Package {
-        name: "monit",
-        proof: "monit",
-        why: "the closest in what it does",
-        unit: Some("monit.service"),
-    },
+    Package { name: "runit", proof: "runsv", why: "the fastest supervisor", unit: None },
+    Package { name: "monit", proof: "monit", why: "the closest in what it does", unit: Some("monit.service") },
 ];
 
 /// Installs what is missing, where that can be done, and hands back what is missing still.
 pub(crate) fn install<'a>(wanted: impl IntoIterator<Item = &'a Package>) -> Result<Vec<&'a Package>> {
-    let missing: Vec<_> = wanted
-        .into_iter()
-        .filter(|package| shell::find_program(package.proof).is_none())
-        .collect();
+    let missing: Vec<_> = wanted.into_iter().filter(|package| shell::find_program(package.proof).is_none()).collect();
     if missing.is_empty() || !is_root() || shell::find_program("apt-get").is_none() {
         return Ok(missing);
     }
@@ -92,12 +59,7 @@ pub(crate) fn install<'a>(wanted: impl IntoIterator<Item = &'a Package>) -> Resu
     apt_get(&["update"])?;
     let policy = NoServices::begin()?;
     let names = missing.iter().map(|package| package.name);
-    apt_get(
-        &["install", "--yes", "--no-install-recommends"]
-            .into_iter()
-            .chain(names)
-            .collect::<Vec<_>>(),
-    )?;
+    apt_get(&["install", "--yes", "--no-install-recommends"].into_iter().chain(names).collect::<Vec<_>>())?;
     drop(policy);
     for unit in missing.iter().filter_map(|package| package.unit) {
         let mut disable = Command::new("systemctl");
@@ -110,10 +72,7 @@ pub(crate) fn install<'a>(wanted: impl IntoIterator<Item = &'a Package>) -> Resu
 
 /// The packages in a line each, with what they are wanted for.
 pub(crate) fn list(packages: &[&Package]) -> String {
-    packages
-        .iter()
-        .map(|package| format!("  {:<12} {}\n", package.name, package.why))
-        .collect()
+    packages.iter().map(|package| format!("  {:<12} {}\n", package.name, package.why)).collect()
 }
 
 /// Whether this process may install packages and boot the lab's hosts.
@@ -128,8 +87,7 @@ pub(crate) fn user_id() -> Option<u32> {
 
 fn apt_get(arguments: &[&str]) -> Result<()> {
     let mut apt = Command::new("apt-get");
-    apt.args(["-qq", "-o", "DPkg::Lock::Timeout=120", "-o", "Dpkg::Use-Pty=0"])
-        .args(arguments);
+    apt.args(["-qq", "-o", "DPkg::Lock::Timeout=120", "-o", "Dpkg::Use-Pty=0"]).args(arguments);
     apt.env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null());
     shell::run(apt).context("the packages could not be installed (is this machine online?)")
 }
@@ -147,9 +105,7 @@ impl NoServices {
             return Ok(Self(None));
         }
         let policy = Self(Some(policy.to_owned()));
-        policy
-            .write()
-            .context("cannot keep packages from starting their services")?;
+        policy.write().context("cannot keep packages from starting their services")?;
         Ok(policy)
     }
 

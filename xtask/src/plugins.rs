@@ -43,11 +43,7 @@ pub(crate) fn build(workspace: &Workspace, inner: &str, out: &Path) -> Result<()
 
 /// Puts a compiled plugin into a directory, under a name with dashes: cargo names the file as Rust names the crate.
 pub(crate) fn install(artefact: &Path, directory: &Path) -> Result<()> {
-    let stem = artefact
-        .file_stem()
-        .context("a compiled plugin has no name")?
-        .to_string_lossy()
-        .replace('_', "-");
+    let stem = artefact.file_stem().context("a compiled plugin has no name")?.to_string_lossy().replace('_', "-");
     let plugin = directory.join(stem).with_extension("wasm");
     let code = fs::read(artefact).with_context(|| format!("cannot read {}", artefact.display()))?;
     let changed = shell::replace(&plugin, &code)?;
@@ -58,23 +54,15 @@ pub(crate) fn install(artefact: &Path, directory: &Path) -> Result<()> {
 
 /// The .wasm files among what cargo says it has made, of the crates in `folder` alone: a dependency may make one too.
 fn artefacts(messages: &str, folder: &Path) -> Vec<PathBuf> {
-    let messages = messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let ours = messages.filter(|message| {
         let manifest = message.get("manifest_path").and_then(Value::as_str);
-        message
-            .get("reason")
-            .is_some_and(|reason| reason == "compiler-artifact")
+        message.get("reason").is_some_and(|reason| reason == "compiler-artifact")
             && manifest.is_some_and(|manifest| Path::new(manifest).starts_with(folder))
     });
-    let files = ours
-        .filter_map(|message| message.get("filenames")?.as_array().cloned())
-        .flatten();
+    let files = ours.filter_map(|message| message.get("filenames")?.as_array().cloned()).flatten();
     let files = files.filter_map(|file| file.as_str().map(PathBuf::from));
-    files
-        .filter(|file| file.extension().is_some_and(|extension| extension == "wasm"))
-        .collect()
+    files.filter(|file| file.extension().is_some_and(|extension| extension == "wasm")).collect()
 }
 
 #[cfg(test)]
@@ -88,9 +76,6 @@ mod tests {
             {"reason":"compiler-artifact","manifest_path":"/r/plugins/common/Cargo.toml","filenames":["/t/libcommon.rlib"]}
             {"reason":"compiler-artifact","manifest_path":"/registry/dep/Cargo.toml","filenames":["/t/dep.wasm"]}
             {"reason":"build-finished","success":true}"#;
-        assert_eq!(
-            artefacts(messages, Path::new("/r/plugins")),
-            [Path::new("/t/disk_full.wasm")]
-        );
+        assert_eq!(artefacts(messages, Path::new("/r/plugins")), [Path::new("/t/disk_full.wasm")]);
     }
 }

@@ -50,11 +50,7 @@ impl Quickstart {
         }
         let name = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let socket = short_directory(&name)?.join("salve.sock");
-        println!(
-            "{} is too long for a socket; it is at {}",
-            directory.display(),
-            socket.display()
-        );
+        println!("{} is too long for a socket; it is at {}", directory.display(), socket.display());
         Ok(Self { directory, socket })
     }
 
@@ -124,16 +120,9 @@ fn short_directory(name: &str) -> Result<PathBuf> {
     let made = fs::DirBuilder::new().mode(0o700).recursive(true).create(&directory);
     made.with_context(|| format!("cannot make {} for the agent's socket", directory.display()))?;
     let owner = fs::symlink_metadata(&directory).map(|metadata| metadata.uid()).ok();
-    ensure!(
-        owner == Some(user),
-        "{} is another user's; remove it or set XDG_RUNTIME_DIR",
-        directory.display()
-    );
+    ensure!(owner == Some(user), "{} is another user's; remove it or set XDG_RUNTIME_DIR", directory.display());
     if !fits(&directory.join("salve.sock")) {
-        bail!(
-            "{} is too long for a socket; set XDG_RUNTIME_DIR to a shorter one",
-            directory.display()
-        );
+        bail!("{} is too long for a socket; set XDG_RUNTIME_DIR to a shorter one", directory.display());
     }
     Ok(directory)
 }
@@ -161,15 +150,9 @@ mod tests {
 
     #[test]
     fn a_socket_in_the_directory_is_written_relative_to_it() {
-        let near = Quickstart {
-            directory: "/a".into(),
-            socket: "/a/salve.sock".into(),
-        };
+        let near = Quickstart { directory: "/a".into(), socket: "/a/salve.sock".into() };
         assert!(near.configuration_text().contains("socket = \"salve.sock\""));
-        let far = Quickstart {
-            directory: "/a".into(),
-            socket: "/b/salve.sock".into(),
-        };
+        let far = Quickstart { directory: "/a".into(), socket: "/b/salve.sock".into() };
         assert!(far.configuration_text().contains("socket = \"/b/salve.sock\""));
     }
 }

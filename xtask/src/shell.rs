@@ -40,10 +40,7 @@ pub(crate) fn line(command: &Command) -> String {
     let program = Path::new(command.get_program());
     let program = program.file_name().unwrap_or(program.as_os_str()).to_string_lossy();
     let arguments = command.get_args().map(|argument| short(Path::new(argument)));
-    std::iter::once(program.into_owned())
-        .chain(arguments)
-        .collect::<Vec<_>>()
-        .join(" ")
+    std::iter::once(program.into_owned()).chain(arguments).collect::<Vec<_>>().join(" ")
 }
 
 /// The path as one would type it here.
@@ -59,9 +56,7 @@ pub(crate) fn short(path: &Path) -> String {
 pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let directories = env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
-    directories
-        .map(|directory| directory.join(name))
-        .find(|program| program.is_file())
+    directories.map(|directory| directory.join(name)).find(|program| program.is_file())
 }
 
 /// Sends a signal (`KILL`, `TERM`) to a process.

@@ -28,19 +28,11 @@ impl Workspace {
     /// Finds the repository this command was built from, and asks cargo for the target directory.
     pub(crate) fn find() -> Result<Self> {
         let crate_directory = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let root = crate_directory
-            .parent()
-            .context("xtask is not in a folder of the repository")?
-            .to_owned();
-        let mut workspace = Self {
-            root,
-            target: PathBuf::new(),
-        };
+        let root = crate_directory.parent().context("xtask is not in a folder of the repository")?.to_owned();
+        let mut workspace = Self { root, target: PathBuf::new() };
         let metadata = shell::output(workspace.cargo(&["metadata", "--no-deps", "--format-version", "1"]))?;
         let metadata: serde_json::Value = serde_json::from_str(&metadata).context("`cargo metadata` is not JSON")?;
-        let target = metadata
-            .get("target_directory")
-            .and_then(|directory| directory.as_str());
+        let target = metadata.get("target_directory").and_then(|directory| directory.as_str());
         workspace.target = target.context("`cargo metadata` names no target directory")?.into();
         Ok(workspace)
     }
@@ -55,9 +47,7 @@ impl Workspace {
     /// The same for a workspace in the folder `inner`, which compiles to WebAssembly and has its builds in target/wasm.
     pub(crate) fn inner_cargo(&self, inner: &str, arguments: &[&str]) -> Command {
         let mut cargo = self.cargo(arguments);
-        cargo
-            .arg("--manifest-path")
-            .arg(self.root.join(inner).join("Cargo.toml"));
+        cargo.arg("--manifest-path").arg(self.root.join(inner).join("Cargo.toml"));
         cargo.arg("--target-dir").arg(self.target.join("wasm"));
         cargo
     }
@@ -69,9 +59,6 @@ impl Workspace {
             build.arg("--release");
         }
         shell::run(build)?;
-        Ok(self
-            .target
-            .join(if release { "release" } else { "debug" })
-            .join("salve"))
+        Ok(self.target.join(if release { "release" } else { "debug" }).join("salve"))
     }
 }

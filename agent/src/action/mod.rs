@@ -20,17 +20,12 @@ pub enum ActionKind {
 impl ActionKind {
     /// Every kind, as it is written.
     pub fn all() -> impl Iterator<Item = (String, Self)> {
-        Verb::ALL
-            .into_iter()
-            .map(|verb| (format!("service.{}", verb.as_str()), Self::Service(verb)))
+        Verb::ALL.into_iter().map(|verb| (format!("service.{}", verb.as_str()), Self::Service(verb)))
     }
 
     /// The kind that is written so; the error lists the valid ones.
     pub fn parse(kind: &str) -> Result<Self, UnknownKind> {
-        Self::all()
-            .find(|(name, _)| name == kind)
-            .map(|(_, kind)| kind)
-            .ok_or_else(|| UnknownKind(kind.to_owned()))
+        Self::all().find(|(name, _)| name == kind).map(|(_, kind)| kind).ok_or_else(|| UnknownKind(kind.to_owned()))
     }
 }
 
@@ -40,10 +35,7 @@ impl ActionKind {
 pub struct UnknownKind(pub String);
 
 fn known_kinds() -> String {
-    ActionKind::all()
-        .map(|(name, _)| format!("`{name}`"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    ActionKind::all().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// One step of a plan, as the plugin asked for it.
@@ -101,14 +93,8 @@ mod tests {
 
     #[test]
     fn an_unknown_kind_lists_the_known_ones() {
-        assert_eq!(
-            ActionKind::parse("service.reset-failed"),
-            Ok(ActionKind::Service(Verb::ResetFailed))
-        );
+        assert_eq!(ActionKind::parse("service.reset-failed"), Ok(ActionKind::Service(Verb::ResetFailed)));
         let error = ActionKind::parse("service.explode").unwrap_err().to_string();
-        assert!(
-            error.contains("service.explode") && error.contains("`service.reload`"),
-            "{error}"
-        );
+        assert!(error.contains("service.explode") && error.contains("`service.reload`"), "{error}");
     }
 }

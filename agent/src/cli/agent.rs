@@ -18,11 +18,7 @@ pub(super) fn run(args: &ConfigArgs) -> anyhow::Result<Outcome> {
         .thread_name("salve")
         .build()
         .context("no threads for the agent")?;
-    let (plugins, policies, socket) = (
-        settings.plugins.clone(),
-        settings.policies.clone(),
-        settings.socket.clone(),
-    );
+    let (plugins, policies, socket) = (settings.plugins.clone(), settings.policies.clone(), settings.socket.clone());
     runtime.block_on(agent::run(settings, || {
         tracing::info!(
             "ready: plugins in {}, policies in {}, answering on {}",
@@ -41,13 +37,6 @@ fn start_log() {
     let filter = std::env::var("SALVE_LOG").unwrap_or_else(|_| LOG.to_owned());
     let filter = EnvFilter::builder().parse_lossy(filter);
     let is_terminal = std::io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(is_terminal);
-    if is_terminal {
-        log.with_target(false).compact().init()
-    } else {
-        log.init()
-    }
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(is_terminal);
+    if is_terminal { log.with_target(false).compact().init() } else { log.init() }
 }

@@ -20,11 +20,7 @@ pub(super) fn get<T: DeserializeOwned>(socket: &Path, path: &str) -> anyhow::Res
         return Ok(Ok(answer));
     }
     let error: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
-    let message = error
-        .get("error")
-        .and_then(|error| error.as_str())
-        .unwrap_or("no reason given")
-        .to_owned();
+    let message = error.get("error").and_then(|error| error.as_str()).unwrap_or("no reason given").to_owned();
     if status.is_client_error() {
         return Ok(Err(message));
     }
@@ -33,10 +29,7 @@ pub(super) fn get<T: DeserializeOwned>(socket: &Path, path: &str) -> anyhow::Res
 
 async fn fetch(socket: &Path, path: &str) -> anyhow::Result<(StatusCode, Bytes)> {
     let stream = UnixStream::connect(socket).await.with_context(|| {
-        format!(
-            "no agent answers on {}; start one, or name its socket with --socket or SALVE_SOCKET",
-            socket.display()
-        )
+        format!("no agent answers on {}; start one, or name its socket with --socket or SALVE_SOCKET", socket.display())
     })?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);

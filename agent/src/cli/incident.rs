@@ -43,9 +43,7 @@ fn list(socket: &Path, open: bool, limit: u32, args: &OutputArgs) -> anyhow::Res
         return Ok(Outcome::Fine);
     }
     output::table(
-        [
-            "ID", "OPENED", "STATE", "SEVERITY", "POLICY", "TARGET", "ATTEMPTS", "TOOK", "SUMMARY",
-        ],
+        ["ID", "OPENED", "STATE", "SEVERITY", "POLICY", "TARGET", "ATTEMPTS", "TOOK", "SUMMARY"],
         incidents.into_iter().map(|incident| {
             let took = incident.resolved_at.map(|resolved| resolved.since(incident.opened_at));
             [
@@ -87,22 +85,13 @@ fn show(socket: &Path, id: &str, args: &OutputArgs) -> anyhow::Result<Outcome> {
 fn tell(detail: &IncidentDetail) {
     let IncidentDetail { incident, transitions } = detail;
     println!("incident {}: {} ({})", incident.id, incident.summary, incident.state);
-    println!(
-        "  {} at {}, severity {}",
-        incident.kind,
-        incident.target,
-        incident.severity.as_str()
-    );
+    println!("  {} at {}, severity {}", incident.kind, incident.target, incident.severity.as_str());
     println!("  found by {} under policy {}", incident.plugin, incident.policy);
     for attribute in &incident.evidence {
         println!("  {} = {}", attribute.key, attribute.value);
     }
     for cause in &incident.causes {
-        println!(
-            "  cause: {} (confidence {:.0} %)",
-            cause.summary,
-            cause.confidence * 100.0
-        );
+        println!("  cause: {} (confidence {:.0} %)", cause.summary, cause.confidence * 100.0);
     }
     println!();
     for step in transitions {
@@ -118,12 +107,7 @@ fn tell(detail: &IncidentDetail) {
         println!("attempt {}, {}: {verdict}", attempt.number, attempt.started);
         for outcome in &attempt.outcomes {
             let mark = if outcome.ok { "done" } else { "FAILED" };
-            println!(
-                "  {mark} {} in {:.1} ms: {}",
-                outcome.action,
-                outcome.took.as_secs_f64() * 1e3,
-                outcome.detail
-            );
+            println!("  {mark} {} in {:.1} ms: {}", outcome.action, outcome.took.as_secs_f64() * 1e3, outcome.detail);
         }
         for action in attempt.actions.iter().skip(attempt.outcomes.len()) {
             println!("  not done: {action}");

@@ -17,13 +17,7 @@ use clap::{Args, Parser, Subcommand};
 #[command(name = "salve", version, about = "A host agent that heals", max_term_width = 100)]
 pub struct Cli {
     /// The agent's socket.
-    #[arg(
-        long,
-        global = true,
-        env = "SALVE_SOCKET",
-        default_value = "/run/salve/salve.sock",
-        value_name = "PATH"
-    )]
+    #[arg(long, global = true, env = "SALVE_SOCKET", default_value = "/run/salve/salve.sock", value_name = "PATH")]
     socket: PathBuf,
     #[command(subcommand)]
     command: Command,

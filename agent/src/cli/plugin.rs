@@ -39,17 +39,10 @@ fn list(socket: &Path, args: &OutputArgs) -> anyhow::Result<Outcome> {
         output::table(
             ["PLUGIN", "VERSION", "SHA256", "SUMMARY", "PROBLEM"],
             plugins.into_iter().map(|plugin| {
-                let (version, summary) = plugin
-                    .description
-                    .map_or_else(Default::default, |about| (about.version, about.summary));
+                let (version, summary) =
+                    plugin.description.map_or_else(Default::default, |about| (about.version, about.summary));
                 let digest: String = plugin.digest.unwrap_or_default().chars().take(12).collect();
-                [
-                    plugin.name,
-                    version,
-                    digest,
-                    summary,
-                    plugin.problem.unwrap_or_default(),
-                ]
+                [plugin.name, version, digest, summary, plugin.problem.unwrap_or_default()]
             }),
         );
     }
@@ -92,11 +85,7 @@ fn inspect(file: &Path, args: &OutputArgs) -> anyhow::Result<Outcome> {
     println!("it may look at:");
     let looks = loaded.imports.iter().filter(|import| !import.starts_with("wasi:"));
     looks.for_each(|import| println!("  {import}"));
-    let inert = loaded
-        .imports
-        .iter()
-        .filter(|import| import.starts_with("wasi:"))
-        .count();
+    let inert = loaded.imports.iter().filter(|import| import.starts_with("wasi:")).count();
     if inert > 0 {
         println!("  {inert} interfaces of WASI, with nothing behind them");
     }
@@ -115,10 +104,7 @@ fn inspect(file: &Path, args: &OutputArgs) -> anyhow::Result<Outcome> {
 fn policy(stem: &str, loaded: &Loaded) -> String {
     let about = &loaded.description;
     let quoted = |items: &mut dyn Iterator<Item = &str>| {
-        items
-            .map(|item| toml::Value::from(item).to_string())
-            .collect::<Vec<_>>()
-            .join(", ")
+        items.map(|item| toml::Value::from(item).to_string()).collect::<Vec<_>>().join(", ")
     };
     let mut policy = format!(
         "plugin = {}\nsha256 = \"{}\"\nmode = \"observe\"  # or \"approve\", or \"auto\"\n\n[config]\n",
@@ -126,18 +112,11 @@ fn policy(stem: &str, loaded: &Loaded) -> String {
         loaded.digest
     );
     let schema: serde_json::Value = serde_json::from_str(&about.config_schema).unwrap_or_default();
-    for (key, property) in schema
-        .get("properties")
-        .and_then(|all| all.as_object())
-        .into_iter()
-        .flatten()
-    {
+    for (key, property) in schema.get("properties").and_then(|all| all.as_object()).into_iter().flatten() {
         if let Some(help) = property.get("description").and_then(|text| text.as_str()) {
             help.lines().for_each(|line| policy.push_str(&format!("# {line}\n")));
         }
-        let default = property
-            .get("default")
-            .and_then(|value| toml::Value::try_from(value).ok());
+        let default = property.get("default").and_then(|value| toml::Value::try_from(value).ok());
         match default {
             Some(default) => policy.push_str(&format!("{key} = {default}\n")),
             None => policy.push_str(&format!("# {key} = …\n")),
@@ -153,8 +132,5 @@ fn policy(stem: &str, loaded: &Loaded) -> String {
 }
 
 fn indent(text: &str) -> String {
-    text.lines()
-        .map(|line| format!("  {line}"))
-        .collect::<Vec<_>>()
-        .join("\n")
+    text.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
 }

@@ -11,32 +11,14 @@ pub(super) fn run(socket: &Path, args: &OutputArgs) -> anyhow::Result<Outcome> {
     } else {
         show(&status, &problems);
     }
-    Ok(if problems.is_empty() {
-        Outcome::Fine
-    } else {
-        Outcome::NotFine
-    })
+    Ok(if problems.is_empty() { Outcome::Fine } else { Outcome::NotFine })
 }
 
 fn show(status: &StatusView, problems: &[String]) {
     let since = output::time(status.started_at);
-    println!(
-        "salve {} (pid {}), since {since}, ceiling {}",
-        status.version, status.pid, status.ceiling
-    );
-    let open: Vec<String> = status
-        .open_incidents
-        .iter()
-        .map(|(state, count)| format!("{count} {state}"))
-        .collect();
-    println!(
-        "open incidents: {}",
-        if open.is_empty() {
-            "none".to_owned()
-        } else {
-            open.join(", ")
-        }
-    );
+    println!("salve {} (pid {}), since {since}, ceiling {}", status.version, status.pid, status.ceiling);
+    let open: Vec<String> = status.open_incidents.iter().map(|(state, count)| format!("{count} {state}")).collect();
+    println!("open incidents: {}", if open.is_empty() { "none".to_owned() } else { open.join(", ") });
     println!();
     output::table(
         ["POLICY", "PLUGIN", "MODE", "STATE", "CALLS", "TRAPS", "DROPPED"],
@@ -50,11 +32,7 @@ fn show(status: &StatusView, problems: &[String]) {
             let count = |read: fn(&crate::plugin::InstanceView) -> u64| {
                 instance.map_or("-".to_owned(), |instance| read(instance).to_string())
             };
-            let mode = if policy.written {
-                policy.mode.clone()
-            } else {
-                format!("{} (no policy)", policy.mode)
-            };
+            let mode = if policy.written { policy.mode.clone() } else { format!("{} (no policy)", policy.mode) };
             [
                 policy.name.clone(),
                 policy.plugin.clone(),

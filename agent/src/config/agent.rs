@@ -125,33 +125,18 @@ mod tests {
         assert_eq!(settings.ceiling, Mode::Auto);
         let settings = parse("plugins = \"plugins\"\n[services.demo]\nmanager = \"command\"\nstart = [\"sleep\", \"9\"]\noutput = \"log\"\n").unwrap();
         assert_eq!(settings.plugins, Path::new("/etc/salve/plugins"));
-        assert_eq!(
-            settings.services["demo"].output.as_deref(),
-            Some(Path::new("/etc/salve/log"))
-        );
+        assert_eq!(settings.services["demo"].output.as_deref(), Some(Path::new("/etc/salve/log")));
     }
 
     #[test]
     fn errors_name_file_line_and_remedy() {
         let cases = [
-            (
-                "plugin = \"x\"",
-                "salve.toml:1:1: unknown key `plugin`; did you mean `plugins`?",
-            ),
+            ("plugin = \"x\"", "salve.toml:1:1: unknown key `plugin`; did you mean `plugins`?"),
             ("[agent]\nmode = \"yolo\"", "salve.toml:2:8: unknown variant `yolo`"),
             ("[collect]\ninterval = \"1ms\"", "at least 200ms"),
-            (
-                "[services.demo]\nmanager = \"command\"\nstart = []",
-                "salve.toml:3:9: a command is a list",
-            ),
-            (
-                "[services.\"a/b\"]\nmanager = \"command\"\nstart = [\"x\"]",
-                "cannot name a service",
-            ),
-            (
-                "[services.\"a.service\"]\nmanager = \"command\"\nstart = [\"x\"]",
-                "units need no entry",
-            ),
+            ("[services.demo]\nmanager = \"command\"\nstart = []", "salve.toml:3:9: a command is a list"),
+            ("[services.\"a/b\"]\nmanager = \"command\"\nstart = [\"x\"]", "cannot name a service"),
+            ("[services.\"a.service\"]\nmanager = \"command\"\nstart = [\"x\"]", "units need no entry"),
             ("[services.demo]\nstart = [\"x\"]", "missing field `manager`"),
         ];
         for (text, expected) in cases {

@@ -12,9 +12,7 @@ pub(super) fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duratio
         return Ok(Duration::ZERO);
     }
     humantime::parse_duration(&text).map_err(|error| {
-        serde::de::Error::custom(format!(
-            "`{text}` is not a duration such as \"500ms\", \"30s\" or \"10m\": {error}"
-        ))
+        serde::de::Error::custom(format!("`{text}` is not a duration such as \"500ms\", \"30s\" or \"10m\": {error}"))
     })
 }
 

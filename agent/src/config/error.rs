@@ -20,10 +20,7 @@ impl Location {
         let before = text.get(..offset).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         let column = before.get(line_start..).map_or(0, |line| line.chars().count()) + 1;
-        Self {
-            line: before.matches('\n').count() + 1,
-            column,
-        }
+        Self { line: before.matches('\n').count() + 1, column }
     }
 }
 
@@ -52,21 +49,13 @@ impl fmt::Display for ConfigError {
 impl ConfigError {
     /// About a whole file.
     pub fn file(file: &Path, message: impl Into<String>) -> Self {
-        Self {
-            file: file.to_owned(),
-            location: None,
-            message: message.into(),
-        }
+        Self { file: file.to_owned(), location: None, message: message.into() }
     }
 
     /// About a stretch of its text.
     pub fn at(file: &Path, text: &str, span: Option<Range<usize>>, message: impl Into<String>) -> Self {
         let location = span.map(|span| Location::of(text, span.start));
-        Self {
-            file: file.to_owned(),
-            location,
-            message: message.into(),
-        }
+        Self { file: file.to_owned(), location, message: message.into() }
     }
 
     /// From what the TOML reader says.
@@ -109,10 +98,7 @@ mod tests {
     fn lines_and_columns_count_from_one() {
         let text = "a = 1\nwörd = 2\n";
         assert_eq!(Location::of(text, 0), Location { line: 1, column: 1 });
-        assert_eq!(
-            Location::of(text, text.find("= 2").unwrap()),
-            Location { line: 2, column: 6 }
-        );
+        assert_eq!(Location::of(text, text.find("= 2").unwrap()), Location { line: 2, column: 6 });
         assert_eq!(Location::of(text, 999).line, 3);
     }
 }

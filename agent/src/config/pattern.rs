@@ -35,16 +35,10 @@ impl Pattern {
             Some((kind, target)) if !kind.is_empty() && !target.is_empty() => (kind, target),
             _ => return Err(PatternError::Form(text.to_owned())),
         };
-        let pattern = Self {
-            kind: WildMatch::new(kind),
-            target: WildMatch::new(target),
-        };
+        let pattern = Self { kind: WildMatch::new(kind), target: WildMatch::new(target) };
         if !ActionKind::all().any(|(known, _)| pattern.kind.matches(&known)) {
             let known = ActionKind::all().map(|(known, _)| known).collect::<Vec<_>>().join(", ");
-            return Err(PatternError::Kind {
-                kind: kind.to_owned(),
-                known,
-            });
+            return Err(PatternError::Kind { kind: kind.to_owned(), known });
         }
         Ok(pattern)
     }
@@ -71,26 +65,16 @@ mod tests {
         assert!(pattern.matches("service.restart", "app@1.service"));
         assert!(!pattern.matches("service.restart", "app.service"));
         assert!(!pattern.matches("serviceXrestart", "app@1.service"));
-        assert!(
-            !Pattern::parse("service.restart:a")
-                .unwrap()
-                .matches("service.restart", "*")
-        );
+        assert!(!Pattern::parse("service.restart:a").unwrap().matches("service.restart", "*"));
         assert_eq!(pattern.to_string(), "service.*:app@*.service");
     }
 
     #[test]
     fn bad_patterns_say_what_is_valid() {
         for text in ["nginx", ":nginx", "service.restart:", ""] {
-            assert!(
-                Pattern::parse(text).unwrap_err().to_string().contains("kind:target"),
-                "{text}"
-            );
+            assert!(Pattern::parse(text).unwrap_err().to_string().contains("kind:target"), "{text}");
         }
         let error = Pattern::parse("service.explode:nginx").unwrap_err().to_string();
-        assert!(
-            error.contains("service.explode") && error.contains("service.reload"),
-            "{error}"
-        );
+        assert!(error.contains("service.explode") && error.contains("service.reload"), "{error}");
     }
 }

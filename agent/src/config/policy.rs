@@ -48,26 +48,14 @@ impl Policy {
             return Err(at(raw.plugin.span(), message));
         }
         if let Some(pin) = raw.sha256.as_ref().filter(|pin| !is_sha256(pin.get_ref())) {
-            return Err(at(
-                pin.span(),
-                "sha256 must be 64 hexadecimal digits (see `sha256sum FILE`)".to_owned(),
-            ));
+            return Err(at(pin.span(), "sha256 must be 64 hexadecimal digits (see `sha256sum FILE`)".to_owned()));
         }
         let mut grant = Vec::new();
         for line in &raw.grant.actions {
             grant.push(Pattern::parse(line.get_ref()).map_err(|error| at(line.span(), error.to_string()))?);
         }
-        if let Some(unknown) = raw
-            .grant
-            .read
-            .iter()
-            .find(|name| !READABLE.contains(&name.get_ref().as_str()))
-        {
-            let message = format!(
-                "nothing called `{}` can be read; valid: {}",
-                unknown.get_ref(),
-                READABLE.join(", ")
-            );
+        if let Some(unknown) = raw.grant.read.iter().find(|name| !READABLE.contains(&name.get_ref().as_str())) {
+            let message = format!("nothing called `{}` can be read; valid: {}", unknown.get_ref(), READABLE.join(", "));
             return Err(at(unknown.span(), message));
         }
         let rules = Rules {
@@ -101,10 +89,7 @@ impl Policy {
             sha256: None,
             config: serde_json::json!({}),
             read: BTreeSet::new(),
-            rules: Arc::new(Rules {
-                mode: Mode::Observe,
-                ..Rules::default()
-            }),
+            rules: Arc::new(Rules { mode: Mode::Observe, ..Rules::default() }),
             digest: String::new(),
             text: String::new(),
         }
@@ -113,11 +98,7 @@ impl Policy {
     /// An error about a place in `[config]`, given as the keys and indices that lead to it.
     pub fn config_error(&self, path: &[String], message: &str) -> ConfigError {
         let place = path.join(".");
-        let of = if place.is_empty() {
-            String::new()
-        } else {
-            format!(".{place}")
-        };
+        let of = if place.is_empty() { String::new() } else { format!(".{place}") };
         let message = format!("[config]{of}: {message}");
         match &self.file {
             Some(file) => ConfigError::at(file, &self.text, self.span_of(path), message),
@@ -164,12 +145,7 @@ fn backoff(file: &Path, text: &str, raw: Option<Spanned<raw::Backoff>>) -> Resul
         reset_after: raw.reset_after.unwrap_or(default.reset_after),
     };
     if !(backoff.factor.is_finite() && backoff.factor >= 1.0) {
-        return Err(ConfigError::at(
-            file,
-            text,
-            Some(span),
-            "backoff.factor must be a number of at least 1",
-        ));
+        return Err(ConfigError::at(file, text, Some(span), "backoff.factor must be a number of at least 1"));
     }
     Ok(backoff)
 }
@@ -213,10 +189,7 @@ mod tests {
         .unwrap();
         assert_eq!(&*policy.name, "web");
         assert_eq!(policy.config["services"][0], "nginx.service");
-        assert_eq!(
-            (policy.rules.attempts, policy.rules.cooldown),
-            (5, Duration::from_secs(30))
-        );
+        assert_eq!((policy.rules.attempts, policy.rules.cooldown), (5, Duration::from_secs(30)));
         assert_eq!(policy.rules.backoff.initial, Duration::from_secs(2));
         assert_eq!(policy.rules.backoff.factor, Backoff::default().factor);
         assert!(policy.rules.grant[0].matches("service.restart", "nginx.service"));
@@ -232,36 +205,15 @@ mod tests {
     #[test]
     fn errors_name_file_line_and_remedy() {
         let cases = [
-            (
-                "plugin = \"p\"\nmod = \"auto\"\n",
-                "web.toml:2:1: unknown key `mod`; did you mean `mode`?",
-            ),
+            ("plugin = \"p\"\nmod = \"auto\"\n", "web.toml:2:1: unknown key `mod`; did you mean `mode`?"),
             ("mode = \"auto\"\n", "missing field `plugin`"),
-            (
-                "plugin = \"p.wasm\"\n",
-                "web.toml:1:10: `p.wasm` is not a plugin's name",
-            ),
-            (
-                "plugin = \"p\"\nsha256 = \"12\"\n",
-                "web.toml:2:10: sha256 must be 64 hexadecimal digits",
-            ),
-            (
-                "plugin = \"p\"\n[grant]\nactions = [\"boom:x\"]\n",
-                "web.toml:3:12: `boom` matches no kind",
-            ),
-            (
-                "plugin = \"p\"\n[grant]\nread = [\"files\"]\n",
-                "web.toml:3:9: nothing called `files`",
-            ),
-            (
-                "plugin = \"p\"\n[guard]\ncooldown = \"5 parsecs\"\n",
-                "web.toml:3:12: `5 parsecs` is not a duration",
-            ),
-            (
-                "plugin = \"p\"\n[guard]\nbackoff = { factor = 0.5 }\n",
-                "web.toml:3:11: backoff.factor",
-            ),
-            ("plugin = \"p\nmode", "web.toml:1:"),
+            ("plugin = \"p.wasm\"\n", "web.toml:1:10: `p.wasm` is not a plugin's name"),
+            ("plugin = \"p\"\nsha256 = \"12\"\n", "web.toml:2:10: sha256 must be 64 hexadecimal digits"),
+            ("plugin = \"p\"\n[grant]\nactions = [\"boom:x\"]\n", "web.toml:3:12: `boom` matches no kind"),
+            ("plugin = \"p\"\n[grant]\nread = [\"files\"]\n", "web.toml:3:9: nothing called `files`"),
+            ("plugin = \"p\"\n[guard]\ncooldown = \"5 parsecs\"\n", "web.toml:3:12: `5 parsecs` is not a duration"),
+            ("plugin = \"p\"\n[guard]\nbackoff = { factor = 0.5 }\n", "web.toml:3:11: backoff.factor"),
+            ("plugin = \"p\"\nmode", "web.toml:2:5: key with no value"),
         ];
         for (text, expected) in cases {
             let error = parse(text).unwrap_err();

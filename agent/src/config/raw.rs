@@ -59,9 +59,7 @@ pub(super) struct Collect {
 
 impl Default for Collect {
     fn default() -> Self {
-        Self {
-            interval: Duration::from_secs(1),
-        }
+        Self { interval: Duration::from_secs(1) }
     }
 }
 
@@ -74,9 +72,7 @@ pub(super) struct Api {
 
 impl Default for Api {
     fn default() -> Self {
-        Self {
-            socket: "/run/salve/salve.sock".into(),
-        }
+        Self { socket: "/run/salve/salve.sock".into() }
     }
 }
 
@@ -91,10 +87,7 @@ pub(super) enum Manager {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Service {
-    #[expect(
-        dead_code,
-        reason = "the one manager that takes an entry; its presence is what is checked"
-    )]
+    #[expect(dead_code, reason = "the one manager that takes an entry; its presence is what is checked")]
     pub manager: Manager,
     pub start: Spanned<Vec<String>>,
     pub stop: Option<Spanned<Vec<String>>>,

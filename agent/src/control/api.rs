@@ -66,10 +66,7 @@ impl Api {
     /// Takes the socket, in a directory that is made if need be; only the agent's user can connect. A socket that an agent
     /// left behind is taken over.
     pub async fn listen(path: &Path) -> Result<UnixListener, ApiError> {
-        let listen = |error| ApiError::Listen {
-            path: path.to_owned(),
-            error,
-        };
+        let listen = |error| ApiError::Listen { path: path.to_owned(), error };
         if UnixStream::connect(path).await.is_ok() {
             return Err(ApiError::InUse(path.to_owned()));
         }
@@ -115,12 +112,7 @@ impl From<LedgerError> for Refusal {
 async fn status(Shared(api): Shared<Arc<Api>>) -> Result<Json<StatusView>, Refusal> {
     let open_incidents: BTreeMap<_, _> = block_in_place(|| api.ledger.open_by_state())?.into_iter().collect();
     let mut fleet = (api.fleet)();
-    fleet.problems.extend(
-        api.trouble
-            .borrow()
-            .iter()
-            .map(|trouble| format!("nothing is done: {trouble}")),
-    );
+    fleet.problems.extend(api.trouble.borrow().iter().map(|trouble| format!("nothing is done: {trouble}")));
     Ok(Json(StatusView {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
@@ -156,14 +148,8 @@ async fn incident(
         return Err(Refusal(StatusCode::NOT_FOUND, format!("there is no incident `{id}`")));
     };
     if others > 0 {
-        return Err(Refusal(
-            StatusCode::CONFLICT,
-            format!("`{id}` begins several incidents' ids; give more of it"),
-        ));
+        return Err(Refusal(StatusCode::CONFLICT, format!("`{id}` begins several incidents' ids; give more of it")));
     }
     let transitions = block_in_place(|| api.ledger.transitions(&incident.id))?;
-    Ok(Json(IncidentDetail {
-        incident: incident.into(),
-        transitions,
-    }))
+    Ok(Json(IncidentDetail { incident: incident.into(), transitions }))
 }

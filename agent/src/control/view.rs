@@ -94,21 +94,14 @@ impl StatusView {
     /// Everything that is not as it should be, a sentence each.
     pub fn problems(&self) -> Vec<String> {
         let mut problems = self.fleet.problems.clone();
-        let plugins = self
-            .fleet
-            .plugins
-            .iter()
-            .filter_map(|plugin| Some((&plugin.name, plugin.problem.as_ref()?)));
+        let plugins = self.fleet.plugins.iter().filter_map(|plugin| Some((&plugin.name, plugin.problem.as_ref()?)));
         problems.extend(plugins.map(|(name, problem)| format!("plugin {name}: {problem}")));
         for policy in &self.fleet.policies {
             if let Some(problem) = &policy.problem {
                 problems.push(format!("policy {}: {problem}", policy.name));
             }
-            if let Some(error) = policy
-                .instance
-                .as_ref()
-                .filter(|i| !i.is_running())
-                .and_then(|i| i.last_error.as_ref())
+            if let Some(error) =
+                policy.instance.as_ref().filter(|i| !i.is_running()).and_then(|i| i.last_error.as_ref())
             {
                 problems.push(format!("policy {}: its plugin is down: {error}", policy.name));
             }

@@ -14,9 +14,7 @@ impl Guard for Approval {
             return Answer::Allow;
         }
         let actions: Vec<String> = request.actions.iter().map(ToString::to_string).collect();
-        Answer::Ask {
-            reason: format!("approve mode holds: {}", actions.join(", ")),
-        }
+        Answer::Ask { reason: format!("approve mode holds: {}", actions.join(", ")) }
     }
 }
 
@@ -27,18 +25,10 @@ mod tests {
 
     #[test]
     fn approve_mode_holds_and_names_the_actions() {
-        let held = Plan {
-            mode: Mode::Approve,
-            ..Plan::default()
-        }
-        .judge(&Approval);
+        let held = Plan { mode: Mode::Approve, ..Plan::default() }.judge(&Approval);
         assert!(matches!(held, Answer::Ask { reason } if reason.contains("service.restart demo")));
         assert_eq!(Plan::default().judge(&Approval), Answer::Allow);
-        let ceiling = Plan {
-            ceiling: Mode::Approve,
-            ..Plan::default()
-        }
-        .judge(&Approval);
+        let ceiling = Plan { ceiling: Mode::Approve, ..Plan::default() }.judge(&Approval);
         assert!(matches!(ceiling, Answer::Ask { .. }));
     }
 }

@@ -13,9 +13,7 @@ impl Guard for Attempts {
         if request.attempts < allowed {
             return Answer::Allow;
         }
-        Answer::Deny {
-            reason: format!("all {allowed} attempts are used up ([guard] attempts)"),
-        }
+        Answer::Deny { reason: format!("all {allowed} attempts are used up ([guard] attempts)") }
     }
 }
 
@@ -26,13 +24,7 @@ mod tests {
 
     #[test]
     fn the_last_attempt_is_allowed_and_the_next_is_not() {
-        let judge = |attempts| {
-            Plan {
-                attempts,
-                ..Plan::default()
-            }
-            .judge(&Attempts)
-        };
+        let judge = |attempts| Plan { attempts, ..Plan::default() }.judge(&Attempts);
         assert_eq!(judge(2), Answer::Allow);
         assert!(matches!(judge(3), Answer::Deny { .. }));
     }

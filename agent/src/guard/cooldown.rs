@@ -14,22 +14,14 @@ impl Guard for Cooldown {
         let Some(last) = recency.last_began else {
             return Answer::Allow;
         };
-        let backoff = if recency.is_over(now, &rules.backoff) {
-            None
-        } else {
-            rules.backoff.after(recency.streak)
-        };
+        let backoff = if recency.is_over(now, &rules.backoff) { None } else { rules.backoff.after(recency.streak) };
         let wait = rules.cooldown.max(backoff.unwrap_or_default());
         let until = last + wait;
         if now >= until {
             return Answer::Allow;
         }
-        let reason = format!(
-            "{} s after attempt {} in a row on {}",
-            wait.as_secs_f64(),
-            recency.streak.max(1),
-            request.target
-        );
+        let reason =
+            format!("{} s after attempt {} in a row on {}", wait.as_secs_f64(), recency.streak.max(1), request.target);
         Answer::Defer { until, reason }
     }
 }
@@ -43,18 +35,8 @@ mod tests {
     use crate::incident::Recency;
 
     fn judge(streak: u32, last: u64, healthy_since: Option<u64>, now: u64, cooldown: u64) -> Answer {
-        let recency = Recency {
-            streak,
-            last_began: Some(seconds(last)),
-            healthy_since: healthy_since.map(seconds),
-        };
-        Plan {
-            recency,
-            now: seconds(now),
-            cooldown: seconds(cooldown),
-            ..Plan::default()
-        }
-        .judge(&Cooldown)
+        let recency = Recency { streak, last_began: Some(seconds(last)), healthy_since: healthy_since.map(seconds) };
+        Plan { recency, now: seconds(now), cooldown: seconds(cooldown), ..Plan::default() }.judge(&Cooldown)
     }
 
     fn until(answer: &Answer) -> Option<Duration> {
@@ -68,16 +50,8 @@ mod tests {
     fn the_wait_doubles_with_each_attempt_in_a_row() {
         assert_eq!(Plan::default().judge(&Cooldown), Answer::Allow);
         for (streak, wait) in [(1, 1), (2, 2), (3, 4), (9, 256), (10, 300), (4_000_000, 300)] {
-            assert_eq!(
-                until(&judge(streak, 100, None, 100, 0)),
-                Some(seconds(100 + wait)),
-                "streak {streak}"
-            );
-            assert_eq!(
-                judge(streak, 100, None, 100 + wait, 0),
-                Answer::Allow,
-                "streak {streak}"
-            );
+            assert_eq!(until(&judge(streak, 100, None, 100, 0)), Some(seconds(100 + wait)), "streak {streak}");
+            assert_eq!(judge(streak, 100, None, 100 + wait, 0), Answer::Allow, "streak {streak}");
         }
     }
 

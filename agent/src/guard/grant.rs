@@ -20,9 +20,7 @@ impl Guard for Granted {
         if missing.is_empty() {
             return Answer::Allow;
         }
-        Answer::Deny {
-            reason: format!("not granted; [grant] actions = [{}] would allow it", missing.join(", ")),
-        }
+        Answer::Deny { reason: format!("not granted; [grant] actions = [{}] would allow it", missing.join(", ")) }
     }
 }
 
@@ -33,24 +31,11 @@ mod tests {
 
     #[test]
     fn a_denial_names_the_line_that_would_have_allowed_it() {
-        let judge = |grant: &[&'static str]| {
-            Plan {
-                grant: grant.to_vec(),
-                ..Plan::default()
-            }
-            .judge(&Granted)
-        };
+        let judge = |grant: &[&'static str]| Plan { grant: grant.to_vec(), ..Plan::default() }.judge(&Granted);
         assert_eq!(judge(&["service.restart:demo"]), Answer::Allow);
         assert_eq!(judge(&["service.*:d*"]), Answer::Allow);
-        for too_little in [
-            &[][..],
-            &["service.start:demo"],
-            &["service.restart:dem"],
-            &["service.restart:demo2"],
-        ] {
-            let Answer::Deny { reason } = judge(too_little) else {
-                panic!("{too_little:?} allowed it")
-            };
+        for too_little in [&[][..], &["service.start:demo"], &["service.restart:dem"], &["service.restart:demo2"]] {
+            let Answer::Deny { reason } = judge(too_little) else { panic!("{too_little:?} allowed it") };
             assert!(reason.contains(r#"actions = ["service.restart:demo"]"#), "{reason}");
         }
     }

@@ -94,10 +94,7 @@ impl Chain {
             match guard.judge(request) {
                 Answer::Allow => {}
                 Answer::Defer { until, reason } => {
-                    return Answer::Defer {
-                        until,
-                        reason: named(reason),
-                    };
+                    return Answer::Defer { until, reason: named(reason) };
                 }
                 Answer::Deny { reason } => return Answer::Deny { reason: named(reason) },
                 Answer::Suppress { reason } => return Answer::Suppress { reason: named(reason) },

@@ -11,12 +11,12 @@ impl Guard for Observe {
 
     fn judge(&self, request: &Request<'_>) -> Answer {
         match (request.rules.mode, request.ceiling) {
-            (Mode::Observe, _) => Answer::Suppress {
-                reason: "the policy is in observe mode; `mode = \"auto\"` lets it act".into(),
-            },
-            (_, Mode::Observe) => Answer::Suppress {
-                reason: "the agent's ceiling is observe ([agent] mode in salve.toml)".into(),
-            },
+            (Mode::Observe, _) => {
+                Answer::Suppress { reason: "the policy is in observe mode; `mode = \"auto\"` lets it act".into() }
+            }
+            (_, Mode::Observe) => {
+                Answer::Suppress { reason: "the agent's ceiling is observe ([agent] mode in salve.toml)".into() }
+            }
             _ => Answer::Allow,
         }
     }
@@ -29,14 +29,7 @@ mod tests {
 
     #[test]
     fn the_lower_of_policy_and_ceiling_counts() {
-        let judge = |mode, ceiling| {
-            Plan {
-                mode,
-                ceiling,
-                ..Plan::default()
-            }
-            .judge(&Observe)
-        };
+        let judge = |mode, ceiling| Plan { mode, ceiling, ..Plan::default() }.judge(&Observe);
         assert!(matches!(judge(Mode::Observe, Mode::Auto), Answer::Suppress { .. }));
         assert!(matches!(judge(Mode::Auto, Mode::Observe), Answer::Suppress { .. }));
         assert_eq!(judge(Mode::Auto, Mode::Auto), Answer::Allow);

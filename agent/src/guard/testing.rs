@@ -44,11 +44,7 @@ impl Plan {
             cooldown: self.cooldown,
             ..Rules::default()
         };
-        let action = Action {
-            kind: "service.restart".into(),
-            target: "demo".into(),
-            parameters: vec![],
-        };
+        let action = Action { kind: "service.restart".into(), target: "demo".into(), parameters: vec![] };
         guard.judge(&Request {
             rules: &rules,
             ceiling: self.ceiling,
@@ -56,10 +52,7 @@ impl Plan {
             actions: &[action],
             attempts: self.attempts,
             recency: self.recency,
-            now: Now {
-                wall: Timestamp::default(),
-                mono: self.now,
-            },
+            now: Now { wall: Timestamp::default(), mono: self.now },
         })
     }
 }

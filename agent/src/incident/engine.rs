@@ -184,21 +184,12 @@ impl Engine {
         };
         let mut step = Step::default();
         for incident in open {
-            let mut case = Case {
-                incident,
-                turn: 0,
-                due: None,
-                plan: None,
-                stumbles: 0,
-            };
+            let mut case = Case { incident, turn: 0, due: None, plan: None, stumbles: 0 };
             if case.incident.state == State::Recovering {
                 let reason = "the agent ended while actions were under way; what they did is looked at first";
                 case.shift(State::Verifying, reason, now, None, &mut step);
             }
-            engine.by_fault.insert(
-                key(&case.incident.policy, &case.incident.fault),
-                case.incident.id.clone(),
-            );
+            engine.by_fault.insert(key(&case.incident.policy, &case.incident.fault), case.incident.id.clone());
             engine.cases.insert(case.incident.id.clone(), case);
         }
         (engine, step)
@@ -217,21 +208,8 @@ impl Engine {
     /// Takes in one thing that happened.
     pub fn handle(&mut self, input: Input, now: Now, step: &mut Step) {
         match input {
-            Input::Arrived {
-                policy,
-                plugin,
-                rules,
-                basis,
-            } => {
-                self.offices.insert(
-                    policy.clone(),
-                    Office {
-                        name: policy.clone(),
-                        plugin,
-                        rules,
-                        basis,
-                    },
-                );
+            Input::Arrived { policy, plugin, rules, basis } => {
+                self.offices.insert(policy.clone(), Office { name: policy.clone(), plugin, rules, basis });
                 for id in self.cases_of(&policy) {
                     self.recheck(&id, now, step);
                 }
@@ -253,11 +231,7 @@ impl Engine {
                     self.answered(&incident, reply, now, step);
                 }
             }
-            Input::Done {
-                incident,
-                attempt,
-                outcome,
-            } => self.done(&incident, attempt, outcome, step),
+            Input::Done { incident, attempt, outcome } => self.done(&incident, attempt, outcome, step),
             Input::Performed { incident, attempt } => self.performed(&incident, attempt, now, step),
         }
     }
@@ -293,17 +267,10 @@ impl Engine {
 
     fn raise(&mut self, policy: &Arc<str>, fault: Fault, now: Now, step: &mut Step) {
         let Some(office) = self.offices.get(policy) else { return };
-        if let Some(case) = self
-            .by_fault
-            .get(&key(policy, &fault))
-            .and_then(|id| self.cases.get_mut(id))
-        {
+        if let Some(case) = self.by_fault.get(&key(policy, &fault)).and_then(|id| self.cases.get_mut(id)) {
             if case.incident.fault != fault {
                 case.incident.fault = fault.clone();
-                step.records.push(Record::Raised {
-                    id: case.incident.id.clone(),
-                    fault,
-                });
+                step.records.push(Record::Raised { id: case.incident.id.clone(), fault });
             }
             return;
         }
@@ -322,16 +289,7 @@ impl Engine {
         let id = incident.id.clone();
         step.records.push(Record::Opened(Box::new(incident.clone())));
         self.by_fault.insert(key(policy, &incident.fault), id.clone());
-        self.cases.insert(
-            id.clone(),
-            Case {
-                incident,
-                turn: 0,
-                due: None,
-                plan: None,
-                stumbles: 0,
-            },
-        );
+        self.cases.insert(id.clone(), Case { incident, turn: 0, due: None, plan: None, stumbles: 0 });
         self.ask(&id, Topic::Diagnose, step);
     }
 
@@ -370,14 +328,9 @@ impl Engine {
 
     fn diagnosed(&mut self, id: &str, causes: Vec<Cause>, now: Now, step: &mut Step) {
         let Some(case) = self.cases.get_mut(id) else { return };
-        let reason = causes
-            .first()
-            .map_or("no cause is known".to_owned(), |cause| cause.summary.clone());
+        let reason = causes.first().map_or("no cause is known".to_owned(), |cause| cause.summary.clone());
         if !causes.is_empty() {
-            step.records.push(Record::Diagnosed {
-                id: id.to_owned(),
-                causes: causes.clone(),
-            });
+            step.records.push(Record::Diagnosed { id: id.to_owned(), causes: causes.clone() });
             case.incident.causes = causes;
         }
         self.shift(id, State::Diagnosed, &reason, now, step);
@@ -426,10 +379,7 @@ impl Engine {
         }
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "what `decided` has at hand, split off for its length"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "what `decided` has at hand, split off for its length")]
     fn begin(
         &mut self,
         id: &str,
@@ -444,22 +394,10 @@ impl Engine {
         recency.began(now.mono, &rules.backoff);
         let streak = recency.streak;
         let actions: Vec<String> = plan.actions.iter().map(ToString::to_string).collect();
-        self.shift(
-            id,
-            State::Recovering,
-            &format!("attempt {number}: {}", actions.join(", ")),
-            now,
-            step,
-        );
+        self.shift(id, State::Recovering, &format!("attempt {number}: {}", actions.join(", ")), now, step);
         let Some(case) = self.cases.get_mut(id) else { return };
         let (at, actions) = (now.wall, plan.actions.clone());
-        step.records.push(Record::Began {
-            id: id.to_owned(),
-            attempt: number,
-            at,
-            streak,
-            actions: actions.clone(),
-        });
+        step.records.push(Record::Began { id: id.to_owned(), attempt: number, at, streak, actions: actions.clone() });
         case.incident.attempts.push(Attempt {
             number,
             started: at,
@@ -469,11 +407,7 @@ impl Engine {
             verdict: None,
         });
         case.plan = Some(plan);
-        step.effects.push(Effect::Perform(Order {
-            incident: id.to_owned(),
-            attempt: number,
-            actions,
-        }));
+        step.effects.push(Effect::Perform(Order { incident: id.to_owned(), attempt: number, actions }));
     }
 
     fn stumbled(&mut self, id: &str, error: &str, now: Now, step: &mut Step) {
@@ -484,13 +418,7 @@ impl Engine {
             return self.shift(id, State::Escalated, &reason, now, step);
         }
         let wait = Duration::from_secs(1 << case.stumbles);
-        self.shift(
-            id,
-            State::Deferred,
-            &format!("the plugin failed to say what to do: {error}"),
-            now,
-            step,
-        );
+        self.shift(id, State::Deferred, &format!("the plugin failed to say what to do: {error}"), now, step);
         self.set_due(id, now.mono + wait);
     }
 
@@ -498,22 +426,12 @@ impl Engine {
 
     fn done(&mut self, id: &str, number: u32, outcome: Outcome, step: &mut Step) {
         let Some(case) = self.cases.get_mut(id) else { return };
-        let Some(attempt) = case
-            .incident
-            .attempts
-            .last_mut()
-            .filter(|attempt| attempt.number == number)
-        else {
+        let Some(attempt) = case.incident.attempts.last_mut().filter(|attempt| attempt.number == number) else {
             return;
         };
         let place = u32::try_from(attempt.outcomes.len()).unwrap_or(u32::MAX);
         attempt.outcomes.push(outcome.clone());
-        step.records.push(Record::Done {
-            id: id.to_owned(),
-            attempt: number,
-            step: place,
-            outcome,
-        });
+        step.records.push(Record::Done { id: id.to_owned(), attempt: number, step: place, outcome });
     }
 
     fn performed(&mut self, id: &str, number: u32, now: Now, step: &mut Step) {
@@ -540,21 +458,11 @@ impl Engine {
         if verdict == Verdict::Undecided {
             return;
         }
-        if let Some(attempt) = case
-            .incident
-            .attempts
-            .last_mut()
-            .filter(|attempt| attempt.verdict.is_none())
-        {
+        if let Some(attempt) = case.incident.attempts.last_mut().filter(|attempt| attempt.verdict.is_none()) {
             attempt.finished = Some(now.wall);
             attempt.verdict = Some(verdict.clone());
             let (number, at) = (attempt.number, now.wall);
-            step.records.push(Record::Judged {
-                id: id.to_owned(),
-                attempt: number,
-                at,
-                verdict: verdict.clone(),
-            });
+            step.records.push(Record::Judged { id: id.to_owned(), attempt: number, at, verdict: verdict.clone() });
         }
         match verdict {
             Verdict::Unhealthy(reason) => {
@@ -624,10 +532,7 @@ impl Engine {
     fn shift(&mut self, id: &str, to: State, reason: &str, now: Now, step: &mut Step) {
         let Some(case) = self.cases.get_mut(id) else { return };
         let due = case.due.take();
-        let basis = self
-            .offices
-            .get(case.incident.policy.as_str())
-            .map(|office| office.basis.clone());
+        let basis = self.offices.get(case.incident.policy.as_str()).map(|office| office.basis.clone());
         case.shift(to, reason, now, basis, step);
         self.forget_due(id, due);
     }
@@ -638,11 +543,7 @@ impl Engine {
             return;
         };
         case.turn += 1;
-        let question = Question {
-            topic,
-            incident: case.incident.clone(),
-            turn: case.turn,
-        };
+        let question = Question { topic, incident: case.incident.clone(), turn: case.turn };
         step.effects.push(Effect::Ask(office.name.clone(), Box::new(question)));
     }
 
@@ -660,11 +561,7 @@ impl Engine {
     }
 
     fn cases_of(&self, policy: &str) -> Vec<String> {
-        self.cases
-            .values()
-            .filter(|case| case.incident.policy == policy)
-            .map(|case| case.incident.id.clone())
-            .collect()
+        self.cases.values().filter(|case| case.incident.policy == policy).map(|case| case.incident.id.clone()).collect()
     }
 }
 

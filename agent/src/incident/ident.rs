@@ -32,12 +32,7 @@ mod tests {
     #[test]
     fn names_are_distinct_and_sorted_also_within_a_millisecond_and_when_the_clock_steps_back() {
         let mut ids = Ids::default();
-        let at = [
-            1_700_000_000_000,
-            1_700_000_000_000,
-            1_600_000_000_000,
-            1_700_000_000_500,
-        ];
+        let at = [1_700_000_000_000, 1_700_000_000_000, 1_600_000_000_000, 1_700_000_000_500];
         let names: Vec<_> = at.map(|ms: u64| ids.next(Timestamp::from_nanos(ms * 1_000_000))).into();
         let mut sorted = names.clone();
         sorted.sort();

@@ -150,11 +150,7 @@ mod optional_verdict {
             Some(Verdict::Unhealthy(reason)) => (Some("unhealthy"), Some(reason.clone())),
             Some(Verdict::Undecided) => (Some("undecided"), None),
         };
-        Fields {
-            verdict: verdict.map(str::to_owned),
-            reason,
-        }
-        .serialize(serializer)
+        Fields { verdict: verdict.map(str::to_owned), reason }.serialize(serializer)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Verdict>, D::Error> {

@@ -26,7 +26,6 @@ impl Recency {
 
     /// Whether the target has been healthy for so long that earlier attempts do not count any more.
     pub fn is_over(&self, at: Duration, backoff: &Backoff) -> bool {
-        self.healthy_since
-            .is_some_and(|since| at.saturating_sub(since) >= backoff.reset_after)
+        self.healthy_since.is_some_and(|since| at.saturating_sub(since) >= backoff.reset_after)
     }
 }

@@ -55,14 +55,7 @@ impl Runner {
         inputs: mpsc::Receiver<Input>,
         doors: Doors,
     ) -> Self {
-        Self {
-            engine,
-            ledger,
-            clock,
-            inputs,
-            doors,
-            trouble: watch::Sender::new(None),
-        }
+        Self { engine, ledger, clock, inputs, doors, trouble: watch::Sender::new(None) }
     }
 
     /// Why the ledger cannot be written at the moment, if it cannot.
@@ -75,10 +68,7 @@ impl Runner {
         self.carry_out(first).await;
         let mut inputs = Vec::with_capacity(STEP);
         loop {
-            let wait = self
-                .engine
-                .next_due()
-                .map(|due| due.saturating_sub(self.clock.now().mono));
+            let wait = self.engine.next_due().map(|due| due.saturating_sub(self.clock.now().mono));
             tokio::select! {
                 received = self.inputs.recv_many(&mut inputs, STEP) => if received == 0 { break },
                 () = sleep(wait) => {}
@@ -134,11 +124,7 @@ fn tell(record: &Record) {
         Record::Opened(opened) => {
             tracing::warn!(incident, policy = opened.policy, "detected: {}", opened.fault.summary);
         }
-        Record::Moved {
-            to: State::Escalated,
-            reason,
-            ..
-        } => tracing::error!(incident, "escalated: {reason}"),
+        Record::Moved { to: State::Escalated, reason, .. } => tracing::error!(incident, "escalated: {reason}"),
         Record::Moved { to, reason, .. } => tracing::info!(incident, "{to}: {reason}"),
         Record::Done { outcome, .. } if outcome.ok => {
             let took = outcome.took.as_secs_f64() * 1e3;

@@ -72,19 +72,12 @@ impl State {
 
     /// Moves, if there is such a move.
     pub fn to(self, to: Self) -> Result<Self, Forbidden> {
-        if self.next().contains(&to) {
-            Ok(to)
-        } else {
-            Err(Forbidden { from: self, to })
-        }
+        if self.next().contains(&to) { Ok(to) } else { Err(Forbidden { from: self, to }) }
     }
 
     /// Whether it waits for somebody or something, with nothing of its own under way.
     pub const fn is_parked(self) -> bool {
-        matches!(
-            self,
-            Self::Deferred | Self::AwaitingApproval | Self::Escalated | Self::Suppressed
-        )
+        matches!(self, Self::Deferred | Self::AwaitingApproval | Self::Escalated | Self::Suppressed)
     }
 
     /// The word for it.
@@ -113,10 +106,7 @@ impl FromStr for State {
     type Err = String;
 
     fn from_str(word: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|state| state.as_str() == word)
-            .ok_or_else(|| format!("no incident state `{word}`"))
+        Self::ALL.into_iter().find(|state| state.as_str() == word).ok_or_else(|| format!("no incident state `{word}`"))
     }
 }
 
@@ -130,14 +120,7 @@ mod tests {
             let mut reached = vec![start];
             let mut at = 0;
             while let Some(state) = reached.get(at).copied() {
-                reached.extend(
-                    state
-                        .next()
-                        .iter()
-                        .filter(|next| !reached.contains(next))
-                        .copied()
-                        .collect::<Vec<_>>(),
-                );
+                reached.extend(state.next().iter().filter(|next| !reached.contains(next)).copied().collect::<Vec<_>>());
                 at += 1;
             }
             assert!(reached.contains(&State::Resolved), "{start}");
@@ -147,10 +130,7 @@ mod tests {
 
     #[test]
     fn actions_begin_in_one_state_only_and_are_always_looked_at() {
-        let before: Vec<_> = State::ALL
-            .into_iter()
-            .filter(|s| s.next().contains(&State::Recovering))
-            .collect();
+        let before: Vec<_> = State::ALL.into_iter().filter(|s| s.next().contains(&State::Recovering)).collect();
         assert_eq!(before, [State::Diagnosed]);
         assert_eq!(State::Recovering.next(), [State::Verifying]);
     }

@@ -59,13 +59,7 @@ impl Handle {
         };
         let basis = actor.setup.basis.clone();
         let task = tokio::spawn(actor.live(instance, subscription, inbox, stopped));
-        Self {
-            basis,
-            board,
-            questions,
-            stop,
-            task,
-        }
+        Self { basis, board, questions, stop, task }
     }
 
     /// Where questions go. There is at most one open question for each open incident, which bounds the queue.
@@ -129,26 +123,12 @@ impl Actor {
     /// Tells the world that an instance is up. The engine hears of it first: a fault found in the very first batch must find
     /// its policy known.
     async fn arrive(&mut self, subscription: &Subscription) {
-        let Setup {
-            policy,
-            plugin,
-            rules,
-            basis,
-            ..
-        } = &self.setup;
+        let Setup { policy, plugin, rules, basis, .. } = &self.setup;
         let (policy, plugin, rules, basis) = (policy.clone(), plugin.clone(), rules.clone(), basis.clone());
         self.mailbox = Arc::new(Mailbox::default());
         self.undecided.clear();
-        self.tell(Input::Arrived {
-            policy: policy.clone(),
-            plugin,
-            rules,
-            basis,
-        })
-        .await;
-        self.setup
-            .router
-            .subscribe(policy, subscription.clone(), self.mailbox.clone());
+        self.tell(Input::Arrived { policy: policy.clone(), plugin, rules, basis }).await;
+        self.setup.router.subscribe(policy, subscription.clone(), self.mailbox.clone());
     }
 
     async fn serve(
@@ -177,12 +157,7 @@ impl Actor {
             // What is new goes first, so that a question is answered on the latest knowledge.
             let now = self.setup.clock.now().wall;
             let is_due = due.is_some_and(|due| due <= last_call);
-            let batch = mailbox.take(now).or_else(|| {
-                is_due.then(|| Batch {
-                    at: now,
-                    ..Batch::default()
-                })
-            });
+            let batch = mailbox.take(now).or_else(|| is_due.then(|| Batch { at: now, ..Batch::default() }));
             if let Some(batch) = batch
                 && let Err(error) = self.detect(instance, batch).await
             {
@@ -203,11 +178,7 @@ impl Actor {
         let findings = self.call(|| instance.detect(batch))?;
         if dropped > 0 {
             self.board.update(|board| board.dropped += dropped);
-            tracing::warn!(
-                policy = &*self.setup.policy,
-                dropped,
-                "signals dropped: more came than the plugin took"
-            );
+            tracing::warn!(policy = &*self.setup.policy, dropped, "signals dropped: more came than the plugin took");
         }
         self.found(findings.unwrap_or_default()).await;
         Ok(())
@@ -215,11 +186,7 @@ impl Actor {
 
     async fn found(&mut self, findings: Vec<Finding>) {
         if !findings.is_empty() {
-            self.tell(Input::Found {
-                policy: self.setup.policy.clone(),
-                findings,
-            })
-            .await;
+            self.tell(Input::Found { policy: self.setup.policy.clone(), findings }).await;
         }
     }
 
@@ -230,15 +197,9 @@ impl Actor {
         self.undecided.retain(|earlier| earlier.incident.id != id);
         let incident = question.incident.clone();
         let result = match topic {
-            Topic::Diagnose => self
-                .call(|| instance.diagnose(incident, at))
-                .map(|answer| answer.map(Reply::Causes)),
-            Topic::Recover => self
-                .call(|| instance.recover(incident, at))
-                .map(|answer| answer.map(Reply::Recovery)),
-            Topic::Verify => self
-                .call(|| instance.verify(incident, at))
-                .map(|answer| answer.map(Reply::Verdict)),
+            Topic::Diagnose => self.call(|| instance.diagnose(incident, at)).map(|answer| answer.map(Reply::Causes)),
+            Topic::Recover => self.call(|| instance.recover(incident, at)).map(|answer| answer.map(Reply::Recovery)),
+            Topic::Verify => self.call(|| instance.verify(incident, at)).map(|answer| answer.map(Reply::Verdict)),
         };
         let (reply, end) = match result {
             Ok(Ok(Reply::Verdict(Verdict::Undecided))) => {
@@ -248,12 +209,7 @@ impl Actor {
             Ok(answer) => (answer.map_err(|error| error.to_string()), Ok(())),
             Err(trap) => (Err(trap.to_string()), Err(trap)),
         };
-        self.tell(Input::Answered {
-            incident: id,
-            turn,
-            reply,
-        })
-        .await;
+        self.tell(Input::Answered { incident: id, turn, reply }).await;
         end
     }
 
@@ -314,8 +270,7 @@ impl Actor {
             match block_in_place(&self.setup.build) {
                 Ok(fresh) => {
                     let since = self.setup.clock.now().wall;
-                    self.board
-                        .update(|board| (board.state, board.since) = (InstanceState::Running, since));
+                    self.board.update(|board| (board.state, board.since) = (InstanceState::Running, since));
                     return Some(fresh);
                 }
                 Err(error) => reason = error,
@@ -331,9 +286,7 @@ impl Actor {
 
 /// `RESTART_INITIAL * 2 ^ traps`, capped.
 fn backoff(traps_in_a_row: u32) -> Duration {
-    limits::RESTART_INITIAL
-        .saturating_mul(1 << traps_in_a_row.min(16))
-        .min(limits::RESTART_MAX)
+    limits::RESTART_INITIAL.saturating_mul(1 << traps_in_a_row.min(16)).min(limits::RESTART_MAX)
 }
 
 fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {

@@ -46,12 +46,7 @@ pub(super) struct Changes {
 impl Directory {
     /// Files `*.ending` in `path`; nothing is read yet.
     pub(super) fn new(path: PathBuf, ending: &'static str) -> Self {
-        Self {
-            path,
-            ending,
-            seen: BTreeMap::new(),
-            problem: None,
-        }
+        Self { path, ending, seen: BTreeMap::new(), problem: None }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -68,10 +63,7 @@ impl Directory {
         let found = match self.list() {
             Ok(found) => found,
             Err(error) => {
-                let problem = format!(
-                    "{} cannot be read: {error}; what runs keeps running",
-                    self.path.display()
-                );
+                let problem = format!("{} cannot be read: {error}; what runs keeps running", self.path.display());
                 if self.problem.as_ref() != Some(&problem) {
                     tracing::error!("{problem}");
                 }
@@ -82,20 +74,11 @@ impl Directory {
         if self.problem.take().is_some() {
             tracing::info!("{} can be read again", self.path.display());
         }
-        let gone = self
-            .seen
-            .keys()
-            .filter(|stem| !found.contains_key(*stem))
-            .cloned()
-            .collect();
+        let gone = self.seen.keys().filter(|stem| !found.contains_key(*stem)).cloned().collect();
         let mut changed = Vec::new();
         for (stem, (path, stamp)) in &found {
             if self.seen.get(stem) != Some(stamp) {
-                changed.push(File {
-                    stem: stem.clone(),
-                    path: path.clone(),
-                    content: read(path, stamp.size),
-                });
+                changed.push(File { stem: stem.clone(), path: path.clone(), content: read(path, stamp.size) });
             }
         }
         self.seen = found.into_iter().map(|(stem, (_, stamp))| (stem, stamp)).collect();
@@ -107,10 +90,7 @@ impl Directory {
         for entry in std::fs::read_dir(&self.path)? {
             let path = entry?.path();
             // Files that begin with a dot are somebody's temporary ones.
-            let stem = path
-                .file_stem()
-                .map(|stem| stem.to_string_lossy().into_owned())
-                .unwrap_or_default();
+            let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
             if path.extension().is_none_or(|ending| ending != self.ending) || stem.starts_with('.') {
                 continue;
             }
@@ -133,10 +113,7 @@ impl Directory {
 
 fn read(path: &Path, size: u64) -> io::Result<Vec<u8>> {
     if size > limits::FILE {
-        return Err(io::Error::other(format!(
-            "{size} bytes; at most {} are read",
-            limits::FILE
-        )));
+        return Err(io::Error::other(format!("{size} bytes; at most {} are read", limits::FILE)));
     }
     std::fs::read(path)
 }

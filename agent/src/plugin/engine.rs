@@ -72,14 +72,9 @@ impl Ticker {
             }
         })?;
         let thread = handle.thread().clone();
-        let ticker = Arc::new(Self {
-            calls: AtomicU32::new(0),
-            asleep: AtomicBool::new(false),
-            thread,
-        });
+        let ticker = Arc::new(Self { calls: AtomicU32::new(0), asleep: AtomicBool::new(false), thread });
         // The thread waits for exactly this; it cannot have gone.
-        give.send(ticker.clone())
-            .map_err(|_| std::io::Error::other("the ticker's thread ended"))?;
+        give.send(ticker.clone()).map_err(|_| std::io::Error::other("the ticker's thread ended"))?;
         Ok(ticker)
     }
 

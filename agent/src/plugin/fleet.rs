@@ -59,9 +59,7 @@ pub struct Fleet {
 
 impl std::fmt::Debug for Fleet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Fleet")
-            .field("instances", &self.instances.keys())
-            .finish()
+        f.debug_struct("Fleet").field("instances", &self.instances.keys()).finish()
     }
 }
 
@@ -76,10 +74,7 @@ struct Source<T> {
 
 impl<T> Default for Source<T> {
     fn default() -> Self {
-        Self {
-            good: None,
-            problem: None,
-        }
+        Self { good: None, problem: None }
     }
 }
 
@@ -201,17 +196,10 @@ impl Fleet {
 
     /// The policies that should have an instance: the written ones, and one for each plugin that none is about.
     fn desired(&self) -> BTreeMap<String, Arc<Policy>> {
-        let written = self
-            .policies
-            .iter()
-            .filter_map(|(name, source)| Some((name.clone(), source.good.clone()?)));
+        let written = self.policies.iter().filter_map(|(name, source)| Some((name.clone(), source.good.clone()?)));
         let mut desired: BTreeMap<String, Arc<Policy>> = written.collect();
         let used: BTreeSet<String> = desired.values().map(|policy| policy.plugin.clone()).collect();
-        for (stem, _) in self
-            .plugins
-            .iter()
-            .filter(|(stem, source)| source.good.is_some() && !used.contains(*stem))
-        {
+        for (stem, _) in self.plugins.iter().filter(|(stem, source)| source.good.is_some() && !used.contains(*stem)) {
             // A policy file of that name that is about another plugin, or broken, is the operator's: it is not overruled.
             if !self.policies.contains_key(stem) {
                 desired.insert(stem.clone(), Arc::new(Policy::implicit(stem)));
@@ -222,12 +210,7 @@ impl Fleet {
 
     async fn reconcile(&mut self) {
         let desired = self.desired();
-        let surplus: Vec<String> = self
-            .instances
-            .keys()
-            .filter(|name| !desired.contains_key(*name))
-            .cloned()
-            .collect();
+        let surplus: Vec<String> = self.instances.keys().filter(|name| !desired.contains_key(*name)).cloned().collect();
         for name in surplus {
             self.unload(&name).await;
         }
@@ -290,11 +273,8 @@ impl Fleet {
     }
 
     fn builder(&self, policy: Arc<Policy>, loaded: Arc<Loaded>) -> Build {
-        let (sandbox, interfaces, clock) = (
-            self.parts.sandbox.clone(),
-            self.parts.interfaces.clone(),
-            self.parts.clock.clone(),
-        );
+        let (sandbox, interfaces, clock) =
+            (self.parts.sandbox.clone(), self.parts.interfaces.clone(), self.parts.clock.clone());
         Box::new(move || configured(&sandbox, &policy, &loaded, interfaces.clone(), clock.as_ref()))
     }
 
@@ -307,16 +287,8 @@ impl Fleet {
         let directory = self.plugin_files.path().display();
         let problem = if removed {
             let like = |stem: &&String| strsim::jaro_winkler(stem, &policy.plugin) > 0.8;
-            let hint = self
-                .plugins
-                .keys()
-                .find(like)
-                .map(|like| format!("; did you mean `{like}`?"));
-            format!(
-                "there is no {directory}/{}.wasm{}",
-                policy.plugin,
-                hint.unwrap_or_default()
-            )
+            let hint = self.plugins.keys().find(like).map(|like| format!("; did you mean `{like}`?"));
+            format!("there is no {directory}/{}.wasm{}", policy.plugin, hint.unwrap_or_default())
         } else {
             format!("{directory}/{}.wasm does not load", policy.plugin)
         };
@@ -356,10 +328,7 @@ impl Fleet {
             let file_problem = self.policies.get(&name).and_then(|source| source.problem.clone());
             policies.push(PolicyView {
                 plugin: policy.as_ref().map_or_else(String::new, |policy| policy.plugin.clone()),
-                mode: policy
-                    .as_ref()
-                    .map_or("", |policy| policy.rules.mode.as_str())
-                    .to_owned(),
+                mode: policy.as_ref().map_or("", |policy| policy.rules.mode.as_str()).to_owned(),
                 written: self.policies.contains_key(&name),
                 instance: None,
                 problem: file_problem.or(refused),
@@ -367,15 +336,8 @@ impl Fleet {
             });
             boards.push(self.instances.get(&name).map(|handle| handle.board.clone()));
         }
-        let problems = [&self.plugin_files, &self.policy_files]
-            .into_iter()
-            .filter_map(Directory::problem)
-            .collect();
-        let picture = FleetView {
-            plugins,
-            policies,
-            problems,
-        };
+        let problems = [&self.plugin_files, &self.policy_files].into_iter().filter_map(Directory::problem).collect();
+        let picture = FleetView { plugins, policies, problems };
         self.view.send_replace(Arc::new(move || {
             let mut picture = picture.clone();
             for (policy, board) in picture.policies.iter_mut().zip(&boards) {
@@ -387,11 +349,8 @@ impl Fleet {
 
     /// Every policy, also those whose file was never good.
     fn all_policies(&self) -> BTreeMap<String, Option<Arc<Policy>>> {
-        let mut all: BTreeMap<String, Option<Arc<Policy>>> = self
-            .policies
-            .iter()
-            .map(|(name, source)| (name.clone(), source.good.clone()))
-            .collect();
+        let mut all: BTreeMap<String, Option<Arc<Policy>>> =
+            self.policies.iter().map(|(name, source)| (name.clone(), source.good.clone())).collect();
         all.extend(self.desired().into_iter().map(|(name, policy)| (name, Some(policy))));
         all
     }
@@ -406,16 +365,11 @@ pub(super) fn configured(
     clock: &dyn Clock,
 ) -> Result<(Instance, Subscription), String> {
     if let Some(pin) = policy.sha256.as_deref().filter(|pin| *pin != &*loaded.digest) {
-        return Err(format!(
-            "the plugin's sha256 is {}, the policy pins {pin}",
-            loaded.digest
-        ));
+        return Err(format!("the plugin's sha256 is {}, the policy pins {pin}", loaded.digest));
     }
     schema::check(policy, &loaded.description).map_err(|error| error.to_string())?;
     let mut instance = Instance::new(sandbox, loaded, policy.name.clone(), &policy.read, interfaces)
         .map_err(|error| error.to_string())?;
-    let subscription = instance
-        .configure(&policy.config, clock.now().wall)
-        .map_err(|error| error.to_string())?;
+    let subscription = instance.configure(&policy.config, clock.now().wall).map_err(|error| error.to_string())?;
     Ok((instance, subscription))
 }

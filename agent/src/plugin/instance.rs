@@ -52,9 +52,7 @@ pub struct Instance {
 
 impl std::fmt::Debug for Instance {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Instance")
-            .field("policy", &self.store.data().policy)
-            .finish()
+        f.debug_struct("Instance").field("policy", &self.store.data().policy).finish()
     }
 }
 
@@ -68,24 +66,14 @@ impl Instance {
         interfaces: Interfaces,
     ) -> Result<Self, LoadError> {
         if let Some(word) = loaded.needs().into_iter().find(|word| !read.contains(*word)) {
-            let interface = GRANTABLE
-                .iter()
-                .find(|(_, granted)| *granted == word)
-                .map_or(word, |(name, _)| name);
-            return Err(LoadError::NotGranted {
-                interface: interface.to_owned(),
-                word: word.to_owned(),
-            });
+            let interface = GRANTABLE.iter().find(|(_, granted)| *granted == word).map_or(word, |(name, _)| name);
+            return Err(LoadError::NotGranted { interface: interface.to_owned(), word: word.to_owned() });
         }
         let link = |error: wasmtime::Error| LoadError::Link(format!("{error:#}"));
         let linker = linker(sandbox.engine(), read).map_err(link)?;
         let pre = PluginPre::new(linker.instantiate_pre(&loaded.component).map_err(link)?).map_err(link)?;
         // The same plugin under the same policy draws the same numbers: a replay decides as the live run did.
-        let seed = Sha256::new()
-            .chain_update(&*loaded.digest)
-            .chain_update(&*policy)
-            .finalize()
-            .into();
+        let seed = Sha256::new().chain_update(&*loaded.digest).chain_update(&*policy).finalize().into();
         let mut store = Store::new(sandbox.engine(), Host::new(policy, interfaces, seed));
         store.limiter(|host| &mut host.limits);
         store.set_hostcall_fuel(limits::HOSTCALL_FUEL);
@@ -93,21 +81,14 @@ impl Instance {
         // The deadline is absolute: it is set anew before everything that runs guest code.
         store.set_epoch_deadline(1);
         let busy = sandbox.busy();
-        let bindings = pre
-            .instantiate(&mut store)
-            .map_err(|error| LoadError::Link(explain(&error, None)))?;
+        let bindings = pre.instantiate(&mut store).map_err(|error| LoadError::Link(explain(&error, None)))?;
         drop(busy);
-        Ok(Self {
-            sandbox: sandbox.clone(),
-            store,
-            bindings,
-        })
+        Ok(Self { sandbox: sandbox.clone(), store, bindings })
     }
 
     /// What the plugin is.
     pub fn describe(&mut self, at: Timestamp) -> Result<Description, CallError> {
-        self.call("describe", at, |guest, store| guest.call_describe(store))
-            .map(contract::description)
+        self.call("describe", at, |guest, store| guest.call_describe(store)).map(contract::description)
     }
 
     /// Hands over the configuration, as JSON; what the plugin wants to be told.
@@ -129,8 +110,7 @@ impl Instance {
     /// Why.
     pub fn diagnose(&mut self, incident: Incident, at: Timestamp) -> Result<Vec<Cause>, CallError> {
         let incident = contract::incident(incident, at);
-        self.call("diagnose", at, |guest, store| guest.call_diagnose(store, &incident))
-            .map(contract::causes)
+        self.call("diagnose", at, |guest, store| guest.call_diagnose(store, &incident)).map(contract::causes)
     }
 
     /// What to do.
@@ -143,8 +123,7 @@ impl Instance {
     /// Whether it worked.
     pub fn verify(&mut self, incident: Incident, at: Timestamp) -> Result<Verdict, CallError> {
         let incident = contract::incident(incident, at);
-        self.call("verify", at, |guest, store| guest.call_verify(store, &incident))
-            .map(contract::verdict)
+        self.call("verify", at, |guest, store| guest.call_verify(store, &incident)).map(contract::verdict)
     }
 
     fn call<T>(
@@ -161,10 +140,7 @@ impl Instance {
         result.map_err(|error| {
             let last_words = self.store.data_mut().last_words.take();
             tracing::debug!(policy = &*self.store.data().policy, "`{name}` trapped: {error:?}");
-            CallError::Trapped {
-                call: name,
-                reason: explain(&error, last_words),
-            }
+            CallError::Trapped { call: name, reason: explain(&error, last_words) }
         })
     }
 }
@@ -182,20 +158,16 @@ fn look_at_clock(mut store: StoreContextMut<'_, Host>) -> wasmtime::Result<Updat
 
 fn thread_cpu() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(
-        u64::try_from(time.tv_sec).unwrap_or(0),
-        u32::try_from(time.tv_nsec).unwrap_or(0),
-    )
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 /// What happened, in the operator's words.
 fn explain(error: &wasmtime::Error, last_words: Option<String>) -> String {
     let what = match error.downcast_ref::<Trap>() {
-        Some(Trap::Interrupt) => format!(
-            "used more than {} ms of CPU and was stopped",
-            limits::CALL_CPU.as_millis()
-        ),
+        Some(Trap::Interrupt) => format!("used more than {} ms of CPU and was stopped", limits::CALL_CPU.as_millis()),
         Some(Trap::StackOverflow) => format!("used more than {} KiB of stack", limits::STACK >> 10),
+        // The guest's own stack lies at the beginning of its memory: overflowing it reaches beyond.
+        Some(Trap::MemoryOutOfBounds) => "reached beyond its memory (endless recursion ends like this)".to_owned(),
         Some(trap) => format!("trapped: {trap}"),
         None => {
             let cause = error.root_cause().to_string();
@@ -215,8 +187,5 @@ fn explain(error: &wasmtime::Error, last_words: Option<String>) -> String {
 }
 
 fn accept<T>(call: &'static str, result: Result<T, contract::Malformed>) -> Result<T, CallError> {
-    result.map_err(|malformed| CallError::Malformed {
-        call,
-        reason: malformed.to_string(),
-    })
+    result.map_err(|malformed| CallError::Malformed { call, reason: malformed.to_string() })
 }

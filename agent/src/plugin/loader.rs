@@ -78,10 +78,7 @@ pub struct Loaded {
 
 impl std::fmt::Debug for Loaded {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Loaded")
-            .field("digest", &self.digest)
-            .field("description", &self.description)
-            .finish()
+        f.debug_struct("Loaded").field("digest", &self.digest).field("description", &self.description).finish()
     }
 }
 
@@ -100,11 +97,7 @@ impl Loaded {
         let component = Component::from_binary(sandbox.engine(), bytes)
             .map_err(|error| LoadError::Compile(format!("{error:#}")))?;
         check_exports(sandbox, &component)?;
-        let imports = component
-            .component_type()
-            .imports(sandbox.engine())
-            .map(|(name, _)| name.to_owned())
-            .collect();
+        let imports = component.component_type().imports(sandbox.engine()).map(|(name, _)| name.to_owned()).collect();
         let mut loaded = Self {
             digest: hex(&Sha256::digest(bytes)).into(),
             description: Description {
@@ -125,10 +118,7 @@ impl Loaded {
     /// The interfaces it imports that a policy has to grant, by the words that grant them.
     pub fn needs(&self) -> BTreeSet<&'static str> {
         let needed = |(interface, word): &(&str, &'static str)| {
-            let imported = self
-                .imports
-                .iter()
-                .any(|import| import.split('@').next() == Some(interface));
+            let imported = self.imports.iter().any(|import| import.split('@').next() == Some(interface));
             imported.then_some(*word)
         };
         GRANTABLE.iter().filter_map(needed).collect()
@@ -136,15 +126,10 @@ impl Loaded {
 
     /// Asks the plugin what it is, on an instance that sees nothing of the host.
     fn describe(&self, sandbox: &Sandbox) -> Result<Description, LoadError> {
-        let nothing = Interfaces {
-            state: None,
-            services: Arc::new(StatusTable::default()),
-        };
+        let nothing = Interfaces { state: None, services: Arc::new(StatusTable::default()) };
         let everything = GRANTABLE.iter().map(|(_, word)| (*word).to_owned()).collect();
         let mut instance = Instance::new(sandbox, self, "describe".into(), &everything, nothing)?;
-        instance
-            .describe(Timestamp::default())
-            .map_err(|error| LoadError::Describe(error.to_string()))
+        instance.describe(Timestamp::default()).map_err(|error| LoadError::Describe(error.to_string()))
     }
 }
 
@@ -156,11 +141,7 @@ fn check_exports(sandbox: &Sandbox, component: &Component) -> Result<(), LoadErr
         .map(|(name, _)| name)
         .collect();
     let Some(version) = exports.iter().find_map(|name| name.strip_prefix(REMEDIATOR)) else {
-        let list = if exports.is_empty() {
-            "nothing".to_owned()
-        } else {
-            exports.join(", ")
-        };
+        let list = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
         return Err(LoadError::OtherWorld(list));
     };
     if !version.starts_with(LINE) {

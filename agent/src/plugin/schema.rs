@@ -14,13 +14,7 @@ pub(super) fn check(policy: &Policy, description: &Description) -> Result<(), Co
     let Some(error) = validator.iter_errors(&policy.config).next() else {
         return Ok(());
     };
-    let path: Vec<String> = error
-        .instance_path()
-        .as_str()
-        .split('/')
-        .skip(1)
-        .map(str::to_owned)
-        .collect();
+    let path: Vec<String> = error.instance_path().as_str().split('/').skip(1).map(str::to_owned).collect();
     Err(policy.config_error(&path, &error.to_string()))
 }
 
@@ -47,10 +41,7 @@ mod tests {
         };
         check_text("plugin = \"p\"\n[config]\nservices = [\"a\"]").unwrap();
         let error = check_text("plugin = \"p\"\n[config]\nservices = [\n\"a\",\n7]").unwrap_err();
-        assert!(
-            error.starts_with("web.toml:5:1: [config].services.1: 7 is not of type"),
-            "{error}"
-        );
+        assert!(error.starts_with("web.toml:5:1: [config].services.1: 7 is not of type"), "{error}");
         let error = check_text("plugin = \"p\"\n[config]\nserives = []").unwrap_err();
         assert!(error.contains("'serives' was unexpected"), "{error}");
     }

@@ -48,14 +48,7 @@ pub(super) struct Board(Mutex<InstanceView>);
 impl Board {
     pub(super) fn new(since: Timestamp) -> Arc<Self> {
         let state = InstanceState::Running;
-        Arc::new(Self(Mutex::new(InstanceView {
-            state,
-            since,
-            calls: 0,
-            traps: 0,
-            dropped: 0,
-            last_error: None,
-        })))
+        Arc::new(Self(Mutex::new(InstanceView { state, since, calls: 0, traps: 0, dropped: 0, last_error: None })))
     }
 
     pub(super) fn update(&self, change: impl FnOnce(&mut InstanceView)) {

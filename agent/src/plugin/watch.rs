@@ -47,12 +47,7 @@ impl DirectoryWatch {
         let watcher = watcher
             .inspect_err(|error| tracing::warn!(%error, "changes are seen every {} s only", RESCAN.as_secs()))
             .ok();
-        let mut watch = Self {
-            watcher,
-            watched: BTreeMap::new(),
-            hints,
-            _sender,
-        };
+        let mut watch = Self { watcher, watched: BTreeMap::new(), hints, _sender };
         directories.iter().for_each(|directory| watch.attach(directory));
         watch
     }

@@ -193,11 +193,7 @@ pub struct StatusTable(RwLock<HashMap<String, ServiceStatus>>);
 impl StatusTable {
     /// The last known status of `name`.
     pub fn get(&self, name: &str) -> Option<ServiceStatus> {
-        self.0
-            .read()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
-            .get(name)
-            .cloned()
+        self.0.read().unwrap_or_else(|poisoned| poisoned.into_inner()).get(name).cloned()
     }
 
     /// Remembers `status`; false if nothing changed since the last time.

@@ -26,10 +26,7 @@ impl Services {
     pub fn new(state: &Path, specs: BTreeMap<String, CommandSpec>, report: Report) -> Self {
         let command = CommandManager::new(state, report);
         command.configure(specs);
-        Self {
-            systemd: Systemd::new(),
-            command,
-        }
+        Self { systemd: Systemd::new(), command }
     }
 
     /// Watches the systemd units that `wanted` names, as it changes; ends with its task.

@@ -72,12 +72,7 @@ mod tests {
     #[test]
     fn the_oldest_readings_go_first_and_are_counted() {
         let mailbox = Mailbox::default();
-        let readings = (0..MAX_READINGS + 3)
-            .map(|n| Reading {
-                series: n as u32,
-                value: 0.0,
-            })
-            .collect();
+        let readings = (0..MAX_READINGS + 3).map(|n| Reading { series: n as u32, value: 0.0 }).collect();
         mailbox.deliver(vec![], vec![], readings);
         let batch = mailbox.take(Timestamp::default()).unwrap();
         assert_eq!((batch.readings.len(), batch.dropped), (MAX_READINGS, 3));

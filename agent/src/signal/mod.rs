@@ -61,10 +61,7 @@ pub struct Attribute {
 impl Attribute {
     /// An attribute `key = value`.
     pub fn new(key: impl Into<String>, value: impl Into<Value>) -> Self {
-        Self {
-            key: key.into(),
-            value: value.into(),
-        }
+        Self { key: key.into(), value: value.into() }
     }
 }
 

@@ -38,10 +38,7 @@ struct Subscriber {
 
 impl Subscriber {
     fn wants_event(&self, event: &Event) -> bool {
-        self.subscription
-            .events
-            .iter()
-            .any(|selector| selector.takes_event(event))
+        self.subscription.events.iter().any(|selector| selector.takes_event(event))
     }
 
     fn take_samples(&mut self, samples: &[Sample], gone: &[SeriesName]) {
@@ -55,26 +52,17 @@ impl Subscriber {
                     let number = wanted.then_some(self.next);
                     if let Some(number) = number {
                         self.next += 1;
-                        new_series.push(Series {
-                            number,
-                            name: sample.series.clone(),
-                        });
+                        new_series.push(Series { number, name: sample.series.clone() });
                     }
                     self.numbers.insert(sample.series.clone(), number);
                     number
                 }
             };
             if let Some(series) = number {
-                readings.push(Reading {
-                    series,
-                    value: sample.value,
-                });
+                readings.push(Reading { series, value: sample.value });
             }
         }
-        let gone = gone
-            .iter()
-            .filter_map(|name| self.numbers.remove(name).flatten())
-            .collect();
+        let gone = gone.iter().filter_map(|name| self.numbers.remove(name).flatten()).collect();
         self.mailbox.deliver(new_series, gone, readings);
     }
 }
@@ -89,12 +77,7 @@ impl Router {
     /// name is replaced.
     pub fn subscribe(&self, instance: Arc<str>, subscription: Subscription, mailbox: Arc<Mailbox>) {
         let mut table = self.table();
-        let subscriber = Subscriber {
-            subscription,
-            mailbox,
-            numbers: HashMap::new(),
-            next: 0,
-        };
+        let subscriber = Subscriber { subscription, mailbox, numbers: HashMap::new(), next: 0 };
         for state in table.states.values().filter(|state| subscriber.wants_event(state)) {
             subscriber.mailbox.deliver_event(state.clone());
         }
@@ -125,11 +108,7 @@ impl Router {
     pub fn publish_state(&self, mut event: Event) {
         let mut table = self.table();
         event.caused_by = table.echoes.get(&event.subject).cloned();
-        for subscriber in table
-            .subscribers
-            .values()
-            .filter(|subscriber| subscriber.wants_event(&event))
-        {
+        for subscriber in table.subscribers.values().filter(|subscriber| subscriber.wants_event(&event)) {
             subscriber.mailbox.deliver_event(event.clone());
         }
         table.states.insert((event.name, event.subject.clone()), event);
@@ -148,10 +127,7 @@ impl Router {
     /// Whether anybody wants one of these metrics.
     pub fn wants_metrics(&self, names: &[&str]) -> bool {
         let table = self.table();
-        let mut selectors = table
-            .subscribers
-            .values()
-            .flat_map(|subscriber| &subscriber.subscription.metrics);
+        let mut selectors = table.subscribers.values().flat_map(|subscriber| &subscriber.subscription.metrics);
         selectors.any(|selector| names.iter().any(|name| selector.takes_name(name)))
     }
 
@@ -161,10 +137,7 @@ impl Router {
     }
 
     fn announce(&self, table: &Table) {
-        let selectors = table
-            .subscribers
-            .values()
-            .flat_map(|subscriber| &subscriber.subscription.events);
+        let selectors = table.subscribers.values().flat_map(|subscriber| &subscriber.subscription.events);
         let wanted: BTreeSet<String> = selectors
             .filter(|selector| selector.takes_name(super::collector::service::STATE))
             .map(|selector| selector.subject())

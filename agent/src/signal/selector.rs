@@ -45,21 +45,16 @@ impl Selector {
             Value::Text(text) => (attribute.key, Wanted::Text(WildMatch::new(&text))),
             value => (attribute.key, Wanted::Exactly(value)),
         };
-        Self {
-            name: WildMatch::new(name),
-            matching: matching.into_iter().map(wanted).collect(),
-        }
+        Self { name: WildMatch::new(name), matching: matching.into_iter().map(wanted).collect() }
     }
 
     /// Whether it wants this series.
     pub fn takes_series(&self, series: &SeriesName) -> bool {
         self.name.matches(series.metric)
-            && self.matching.iter().all(|(key, wanted)| {
-                series
-                    .attributes
-                    .iter()
-                    .any(|(have, value)| have == key && wanted.text(value))
-            })
+            && self
+                .matching
+                .iter()
+                .all(|(key, wanted)| series.attributes.iter().any(|(have, value)| have == key && wanted.text(value)))
     }
 
     /// Whether it wants this event.
@@ -67,10 +62,7 @@ impl Selector {
         self.name.matches(event.name)
             && self.matching.iter().all(|(key, wanted)| {
                 (key == SUBJECT && wanted.text(&event.subject))
-                    || event
-                        .attributes
-                        .iter()
-                        .any(|have| have.key == *key && wanted.value(&have.value))
+                    || event.attributes.iter().any(|have| have.key == *key && wanted.value(&have.value))
             })
     }
 
@@ -129,10 +121,7 @@ mod tests {
 
     #[test]
     fn a_key_that_a_series_lacks_does_not_match() {
-        let name = SeriesName {
-            metric: "system.cpu.utilization",
-            attributes: vec![("cpu.mode", "user".into())],
-        };
+        let name = SeriesName { metric: "system.cpu.utilization", attributes: vec![("cpu.mode", "user".into())] };
         assert!(Selector::new("system.cpu.*", vec![Attribute::new("cpu.mode", "user")]).takes_series(&name));
         assert!(!Selector::new("system.cpu.*", vec![Attribute::new("cpu.logical_number", "0")]).takes_series(&name));
     }

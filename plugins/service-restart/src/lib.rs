@@ -16,6 +16,9 @@ use observed::{Observed, Standing};
 /// The kind of every fault this plugin raises; its evidence says how the service went down.
 const FAULT: &str = "service.down";
 
+/// How long a manager that is already doing something about a service is left to it before the plugin looks again.
+const MANAGERS_TURN: Duration = Duration::from_secs(1);
+
 /// The plugin: its configuration and the last word on each service.
 pub struct ServiceRestart {
     config: Config,
@@ -56,6 +59,10 @@ impl Remediator for ServiceRestart {
 
     fn recover(&mut self, incident: &Incident) -> Recovery {
         let name = &incident.fault.target;
+        // For a moment `failed` is all that shows of a service whose manager is about to restart it by itself.
+        if self.services.get(name).is_some_and(|seen| seen.standing(self.config.ignore_clean_exit) == Standing::Moving) {
+            return Recovery::wait(MANAGERS_TURN);
+        }
         let start_limit_hit = self.services.get(name).is_some_and(Observed::hit_start_limit);
         let actions = match incident.attempts.len() {
             // systemd refuses a restart until the start limit is forgotten: that rung would only be lost time.

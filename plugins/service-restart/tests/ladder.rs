@@ -71,6 +71,15 @@ fn the_ladder_is_restart_then_reset_and_start_then_a_person() {
 }
 
 #[test]
+fn what_its_manager_is_restarting_is_left_to_it() {
+    let mut plugin = plugin();
+    plugin.event(state("failed", "signal", Some(false)));
+    plugin.event(state("activating", "signal", Some(false)));
+    let recovery = plugin.recover(&Fault::new("service.down", "nginx.service"), vec![]);
+    assert!(matches!(recovery, Recovery::Wait(_)), "{recovery:?}");
+}
+
+#[test]
 fn a_hit_start_limit_is_forgotten_first() {
     let mut plugin = plugin();
     plugin.event(state("failed", "start-limit-hit", Some(false)));

@@ -56,6 +56,18 @@ impl Builder {
         self
     }
 
+    /// Configures a service of the agent's own, started with it: `script` is what `sh` runs in [`Home`]'s directory, and
+    /// becomes the service. Each start adds a line to `NAME.starts`. `more` are further lines of the entry.
+    ///
+    /// What is left of it is killed when the [`Agent`] is dropped.
+    pub fn service(self, name: &str, script: &str, more: &str) -> Builder {
+        // A string of JSON is one of TOML.
+        let script = serde_json::Value::from(format!("echo $$ >>{name}.starts; {script}"));
+        self.tables(&format!(
+            "[services.{name}]\nmanager = \"command\"\nautostart = true\ndirectory = \".\"\nstart = [\"sh\", \"-c\", {script}]\n{more}"
+        ))
+    }
+
     /// Installs a plugin: copies the file, under its own name.
     pub fn plugin(mut self, file: impl Into<PathBuf>) -> Builder {
         self.plugins.push(file.into());
@@ -87,13 +99,7 @@ impl Builder {
         }
         let program = self.program.map_or_else(binary, Ok)?;
         let program = visible(&program, self.host.as_ref(), &home)?.display().to_string();
-        Ok(Agent {
-            process: None,
-            home,
-            program,
-            environment: self.environment,
-            host: self.host,
-        })
+        Ok(Agent { process: None, home, program, environment: self.environment, host: self.host })
     }
 
     /// Starts it, and returns when it answers.

@@ -1,8 +1,10 @@
 //! The agent under test: the real program, in a directory of its own, on this machine or on a host of the [lab](crate::lab).
 
+mod answers;
 mod binary;
 mod builder;
 mod home;
+mod service;
 
 use std::fs::OpenOptions;
 use std::process::{Command, ExitStatus, Output};
@@ -13,7 +15,8 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
-pub use binary::binary;
+pub use answers::{Action, Attempt, Incident, Instance, Outcome, Plugin, Policy, Status, Transition};
+pub use binary::{binary, target};
 pub use builder::Builder;
 pub use home::Home;
 
@@ -53,7 +56,8 @@ impl Agent {
             None => Process::spawn(&mut command),
         }
         .with_context(|| self.last_words())?;
-        let answers = || self.cli(&["status", "--json"]).status.success();
+        // Whether all is well is for the test to judge: a broken policy makes `status` fail, and yet the agent is up.
+        let answers = || serde_json::from_slice::<Value>(&self.cli(&["status", "--json"]).stdout).is_ok();
         let ready = wait::attempt(READY, || match process.ended() {
             Some(status) => Some(Err(status)),
             None => answers().then_some(Ok(())),
@@ -110,13 +114,7 @@ impl Agent {
     /// Runs `salve` with these arguments as an operator would, where the agent is, against its socket.
     #[track_caller]
     pub fn cli(&self, arguments: &[&str]) -> Output {
-        match self
-            .command()
-            .arg("--socket")
-            .arg(self.home.socket())
-            .args(arguments)
-            .output()
-        {
+        match self.command().arg("--socket").arg(self.home.socket()).args(arguments).output() {
             Ok(output) => output,
             Err(error) => panic!("cannot start {}: {error}", self.program),
         }
@@ -169,6 +167,10 @@ impl Agent {
 
 impl Drop for Agent {
     fn drop(&mut self) {
+        drop(self.process.take());
+        if self.host.is_none() {
+            service::end_all(&self.home); // On a host they end with it.
+        }
         if thread::panicking() {
             eprintln!("{}", self.last_words());
             if env::var_os("SALVE_KEEP").is_some() {

@@ -42,10 +42,7 @@ impl Display for Missing {
             Missing::Systemd => write!(f, "the lab needs systemd: install it (it need not be running)"),
             Missing::Cgroup => write!(f, "the lab needs cgroup v2, writable: mount it at /sys/fs/cgroup"),
             Missing::Namespaces(why) => {
-                write!(
-                    f,
-                    "the lab needs namespaces and overlayfs (in a container: --privileged): {why}"
-                )
+                write!(f, "the lab needs namespaces and overlayfs (in a container: --privileged): {why}")
             }
         }
     }
@@ -74,15 +71,9 @@ fn inspect() -> Result<(), Missing> {
     systemd().ok_or(Missing::Systemd)?;
     access(cgroup::root().join("cgroup.procs"), Access::WRITE_OK).map_err(|_| Missing::Cgroup)?;
     let namespaces = ["--fork", "--pid", "--mount", "--cgroup", "--uts", "--ipc", "--net"];
-    match Command::new("unshare")
-        .args(namespaces)
-        .args(["sh", "-c", REHEARSAL])
-        .output()
-    {
+    match Command::new("unshare").args(namespaces).args(["sh", "-c", REHEARSAL]).output() {
         Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => Err(Missing::Namespaces(
-            String::from_utf8_lossy(&output.stderr).trim_end().to_owned(),
-        )),
+        Ok(output) => Err(Missing::Namespaces(String::from_utf8_lossy(&output.stderr).trim_end().to_owned())),
         Err(error) => Err(Missing::Namespaces(error.to_string())),
     }
 }

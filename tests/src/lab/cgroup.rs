@@ -10,11 +10,7 @@ use crate::wait;
 /// Where the version 2 hierarchy is mounted: on machines that keep the old one too, a level below.
 pub(super) fn root() -> PathBuf {
     let hybrid = Path::new("/sys/fs/cgroup/unified");
-    if hybrid.is_dir() {
-        hybrid.to_owned()
-    } else {
-        PathBuf::from("/sys/fs/cgroup")
-    }
+    if hybrid.is_dir() { hybrid.to_owned() } else { PathBuf::from("/sys/fs/cgroup") }
 }
 
 /// A cgroup with all below it. Dropping it kills what is left inside and removes it.
@@ -33,9 +29,7 @@ impl Cgroup {
 
     /// The cgroup that a room of this name had, if it is still there.
     pub(super) fn left_by(room: &str) -> Cgroup {
-        Cgroup {
-            path: root().join(format!("salve-lab-{room}")),
-        }
+        Cgroup { path: root().join(format!("salve-lab-{room}")) }
     }
 
     /// Where it is.

@@ -30,8 +30,7 @@ impl Host {
         let path = path.as_ref();
         let file = self.open(path, OFlags::RDONLY);
         let mut content = String::new();
-        file.with_context(|| format!("cannot read {} in the host", path.display()))?
-            .read_to_string(&mut content)?;
+        file.with_context(|| format!("cannot read {} in the host", path.display()))?.read_to_string(&mut content)?;
         Ok(content)
     }
 
@@ -43,16 +42,8 @@ impl Host {
     /// Opens through the root of the host's PID 1, so through the host's own mounts. Links are the host's too: left
     /// to an ordinary open, an absolute one would lead to a file of this machine.
     fn open(&self, path: &Path, flags: OFlags) -> rustix::io::Result<File> {
-        let root = open(
-            format!("/proc/{}/root", self.pid()),
-            OFlags::PATH | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?;
-        let mode = if flags.contains(OFlags::CREATE) {
-            Mode::from_raw_mode(0o644)
-        } else {
-            Mode::empty()
-        };
+        let root = open(format!("/proc/{}/root", self.pid()), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        let mode = if flags.contains(OFlags::CREATE) { Mode::from_raw_mode(0o644) } else { Mode::empty() };
         openat2(root, path, flags | OFlags::CLOEXEC, mode, ResolveFlags::IN_ROOT).map(File::from)
     }
 }

@@ -49,11 +49,7 @@ impl Builder {
     /// Boots it.
     pub fn boot(self) -> Result<Host> {
         let room = Room::take(&self.name)?;
-        let host = Host(Arc::new(Parts {
-            machine: Mutex::new(None),
-            room,
-            wanted: self,
-        }));
+        let host = Host(Arc::new(Parts { machine: Mutex::new(None), room, wanted: self }));
         host.power_on()?;
         Ok(host)
     }
@@ -62,10 +58,7 @@ impl Builder {
 impl Host {
     /// Describes a host; `name` is its hostname, and need not be unique.
     pub fn named(name: &str) -> Builder {
-        Builder {
-            name: name.to_owned(),
-            network: None,
-        }
+        Builder { name: name.to_owned(), network: None }
     }
 
     /// Boots a host with no network but the loopback. D-Bus and journald run when this returns.
@@ -151,13 +144,7 @@ impl Host {
     fn set_port(&self, state: &str) -> Result<()> {
         let machine = self.machine();
         let port = machine.as_ref().and_then(|machine| machine.port.as_ref());
-        let ((network, _), port) = self
-            .0
-            .wanted
-            .network
-            .as_ref()
-            .zip(port)
-            .context("it is on no network")?;
+        let ((network, _), port) = self.0.wanted.network.as_ref().zip(port).context("it is on no network")?;
         network.set(port, state)
     }
 

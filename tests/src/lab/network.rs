@@ -28,18 +28,13 @@ impl Network {
     /// Makes a new network. Each test has its own, so addresses can be the same in all of them.
     pub fn new() -> Result<Network> {
         let mut command = Command::new("unshare");
-        command
-            .args(["--net", "sh", "-c", BRIDGE])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
+        command.args(["--net", "sh", "-c", BRIDGE]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut maker = Process::spawn(&mut command)?;
         let mut said = String::new();
         BufReader::new(maker.stdout().context("no pipe")?).read_line(&mut said)?;
         ensure!(said == "up\n", "cannot make a bridge");
         let namespace = File::open(format!("/proc/{}/ns/net", maker.pid()))?;
-        Ok(Network {
-            namespace: Arc::new(namespace),
-        })
+        Ok(Network { namespace: Arc::new(namespace) })
     }
 
     /// Connects the host whose PID 1 is `pid`, as `eth0` with `address`, and returns the name of the port.
@@ -47,14 +42,9 @@ impl Network {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let port = format!("port{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let pid = pid.to_string();
-        self.ip(&[
-            "link", "add", &port, "type", "veth", "peer", "name", "eth0", "netns", &pid,
-        ])?;
+        self.ip(&["link", "add", &port, "type", "veth", "peer", "name", "eth0", "netns", &pid])?;
         self.ip(&["link", "set", &port, "master", "bridge0", "up"])?;
-        ip(
-            &format!("/proc/{pid}/ns/net"),
-            &["address", "add", address, "dev", "eth0"],
-        )?;
+        ip(&format!("/proc/{pid}/ns/net"), &["address", "add", address, "dev", "eth0"])?;
         ip(&format!("/proc/{pid}/ns/net"), &["link", "set", "eth0", "up"])?;
         Ok(port)
     }
@@ -65,18 +55,11 @@ impl Network {
     }
 
     fn ip(&self, arguments: &[&str]) -> Result<()> {
-        ip(
-            &format!("/proc/{}/fd/{}", process::id(), self.namespace.as_raw_fd()),
-            arguments,
-        )
+        ip(&format!("/proc/{}/fd/{}", process::id(), self.namespace.as_raw_fd()), arguments)
     }
 }
 
 /// Runs `ip` in a network namespace.
 fn ip(namespace: &str, arguments: &[&str]) -> Result<()> {
-    run(Command::new("nsenter")
-        .arg(format!("--net={namespace}"))
-        .arg("ip")
-        .args(arguments))
-    .map(drop)
+    run(Command::new("nsenter").arg(format!("--net={namespace}")).arg("ip").args(arguments)).map(drop)
 }

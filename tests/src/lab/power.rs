@@ -38,34 +38,16 @@ impl Power {
         available()?;
         let cgroup = Cgroup::create(room.name())?;
         let mut command = Command::new("sh");
-        command
-            .args(["-c", KEEPER, "salve-lab"])
-            .arg(cgroup.path())
-            .arg(BOOT)
-            .arg(room.path());
+        command.args(["-c", KEEPER, "salve-lab"]).arg(cgroup.path()).arg(BOOT).arg(room.path());
         command.args([name, systemd().unwrap_or_default()]);
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(File::create(room.log())?);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(File::create(room.log())?);
         let mut keeper = Process::spawn(&mut command)?;
         let switch = keeper.stdin();
         let mut pid = String::new();
         BufReader::new(keeper.stdout().context("no pipe")?).read_line(&mut pid)?;
-        let pid = pid
-            .trim()
-            .parse()
-            .ok()
-            .and_then(Pid::from_raw)
-            .context("nothing started")?;
+        let pid = pid.trim().parse().ok().and_then(Pid::from_raw).context("nothing started")?;
         let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
-        Ok(Power {
-            keeper,
-            switch,
-            pid,
-            pidfd,
-            _cgroup: cgroup,
-        })
+        Ok(Power { keeper, switch, pid, pidfd, _cgroup: cgroup })
     }
 
     /// Waits until the host has booted.
@@ -75,19 +57,13 @@ impl Power {
         wait::attempt(DEADLINE, || (systemd() || !self.is_on()).then_some(()));
         let mut state = String::new();
         let booted = wait::attempt(DEADLINE, || {
-            let output = self
-                .is_on()
-                .then(|| self.command("systemctl").arg("is-system-running").output());
+            let output = self.is_on().then(|| self.command("systemctl").arg("is-system-running").output());
             let Some(Ok(output)) = output else { return Some(false) };
             state = String::from_utf8_lossy(&output.stdout).into_owned();
             matches!(state.trim(), "running" | "degraded").then_some(true)
         });
-        (booted == Some(true))
-            .then_some(())
-            .with_context(|| format!("systemd is {:?}", state.trim()))?;
-        run(self.command("systemctl").args(["is-active", "dbus"]))
-            .map(drop)
-            .context("no D-Bus: install dbus")
+        (booted == Some(true)).then_some(()).with_context(|| format!("systemd is {:?}", state.trim()))?;
+        run(self.command("systemctl").args(["is-active", "dbus"])).map(drop).context("no D-Bus: install dbus")
     }
 
     /// Its PID 1, as this machine sees it.
@@ -104,9 +80,7 @@ impl Power {
     /// `program`, to be run inside, with nothing of our environment.
     pub(super) fn command(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
-        command
-            .env_clear()
-            .envs([("PATH", PATH), ("HOME", "/root"), ("LANG", "C.UTF-8")]);
+        command.env_clear().envs([("PATH", PATH), ("HOME", "/root"), ("LANG", "C.UTF-8")]);
         command.args(["--target", &self.pid.to_string(), "--all", "--", program]);
         command
     }

@@ -36,11 +36,7 @@ impl Room {
         lock.lock()?;
         fs::create_dir(path.join("shared"))?;
         fs::create_dir(path.join("disk"))?;
-        Ok(Room {
-            name,
-            path,
-            _lock: lock,
-        })
+        Ok(Room { name, path, _lock: lock })
     }
 
     /// Unique on this machine.

@@ -12,21 +12,10 @@ use crate::{
 pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<()> {
     let missing = packages::install(LAB.iter().chain(PEERS))?;
     if !missing.is_empty() {
-        println!(
-            "Not measured, for want of these Debian packages:\n{}",
-            packages::list(&missing)
-        );
+        println!("Not measured, for want of these Debian packages:\n{}", packages::list(&missing));
     }
     plugins::build_all(workspace)?;
     workspace.build_agent(true)?;
-    let bench = [
-        "run",
-        "--release",
-        "--package",
-        "salve-tests",
-        "--bin",
-        "salve-bench",
-        "--",
-    ];
+    let bench = ["run", "--release", "--package", "salve-tests", "--bin", "salve-bench", "--"];
     shell::run(workspace.cargo(&[&bench, arguments].concat()))
 }

@@ -77,11 +77,7 @@ impl Agent {
         println!("$ {}", shell::line(&agent));
         let process = agent.stdout(output).stderr(errors).spawn();
         let process = process.with_context(|| format!("cannot start {}", salve.display()))?;
-        Ok(Self {
-            salve,
-            quickstart,
-            process,
-        })
+        Ok(Self { salve, quickstart, process })
     }
 
     /// An error once the agent has ended.
@@ -95,10 +91,7 @@ impl Agent {
     /// Whether the agent answers. What it answers is not judged: a host may have other troubles.
     fn status(&mut self) -> Result<Option<()>> {
         self.running()?;
-        let answer = self
-            .command(&["status", "--json"])
-            .output()
-            .context("cannot ask the agent")?;
+        let answer = self.command(&["status", "--json"]).output().context("cannot ask the agent")?;
         Ok(serde_json::from_slice::<Value>(&answer.stdout).is_ok().then_some(()))
     }
 
@@ -114,13 +107,8 @@ impl Agent {
         let incidents: Vec<Value> =
             serde_json::from_str(&incidents).context("`incident list --json` is not an array")?;
         let has = |incident: &Value, key: &str, value: &str| incident.get(key).is_some_and(|found| found == value);
-        let healed = incidents
-            .iter()
-            .filter(|it| has(it, "target", "demo") && has(it, "state", "resolved"));
-        Ok(healed
-            .filter_map(|it| it.get("id"))
-            .map(|id| id.as_str().map_or(id.to_string(), str::to_owned))
-            .collect())
+        let healed = incidents.iter().filter(|it| has(it, "target", "demo") && has(it, "state", "resolved"));
+        Ok(healed.filter_map(|it| it.get("id")).map(|id| id.as_str().map_or(id.to_string(), str::to_owned)).collect())
     }
 
     fn stop(&mut self) -> Result<()> {

@@ -91,13 +91,8 @@ fn install_packages(context: &Context<'_>) -> Result<Done> {
     if missing.is_empty() {
         return Ok(Done::Passed);
     }
-    println!(
-        "End-to-end tests that use one of these Debian packages are skipped:\n{}",
-        packages::list(&missing)
-    );
-    Ok(Done::Skipped(
-        "some are missing, and only root on Debian can install them",
-    ))
+    println!("End-to-end tests that use one of these Debian packages are skipped:\n{}", packages::list(&missing));
+    Ok(Done::Skipped("some are missing, and only root on Debian can install them"))
 }
 
 fn build(context: &Context<'_>) -> Result<Done> {
@@ -107,10 +102,7 @@ fn build(context: &Context<'_>) -> Result<Done> {
 
 fn lint(context: &Context<'_>) -> Result<Done> {
     let arguments = ["clippy", "--workspace", "--all-targets"];
-    for mut clippy in [
-        context.workspace.cargo(&arguments),
-        context.workspace.inner_cargo(PLUGINS, &arguments),
-    ] {
+    for mut clippy in [context.workspace.cargo(&arguments), context.workspace.inner_cargo(PLUGINS, &arguments)] {
         clippy.args(["--", "-D", "warnings"]);
         shell::run(clippy)?;
     }
@@ -118,11 +110,7 @@ fn lint(context: &Context<'_>) -> Result<Done> {
 }
 
 fn test(context: &Context<'_>) -> Result<Done> {
-    let selected: &[&str] = if context.e2e {
-        &["--workspace"]
-    } else {
-        &["--workspace", "--exclude", "salve-tests"]
-    };
+    let selected: &[&str] = if context.e2e { &["--workspace"] } else { &["--workspace", "--exclude", "salve-tests"] };
     // The end-to-end tests start the agent; cargo builds it for its own package's tests alone.
     shell::run(context.workspace.cargo(&[&["build", "--bins"], selected].concat()))?;
     shell::run(context.workspace.cargo(&[&["test"], selected].concat()))?;
@@ -143,9 +131,7 @@ fn document(context: &Context<'_>) -> Result<Done> {
 
 fn deny(context: &Context<'_>) -> Result<Done> {
     if shell::find_program("cargo-deny").is_none() {
-        return Ok(Done::Skipped(
-            "cargo-deny is not installed (`cargo install cargo-deny`)",
-        ));
+        return Ok(Done::Skipped("cargo-deny is not installed (`cargo install cargo-deny`)"));
     }
     shell::run(context.workspace.cargo(&["deny", "check"]))?;
     Ok(Done::Passed)

@@ -46,11 +46,6 @@ impl Actuators {
             Ok(detail) => (true, detail),
             Err(detail) => (false, detail),
         };
-        Outcome {
-            action: action.clone(),
-            ok,
-            detail,
-            took: started.elapsed(),
-        }
+        Outcome { action: action.clone(), ok, detail, took: started.elapsed() }
     }
 }

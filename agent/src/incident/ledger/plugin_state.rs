@@ -9,7 +9,8 @@ const MAX_VALUE: usize = 64 * 1024;
 /// Most keys of one policy.
 const MAX_KEYS: u32 = 256;
 
-/// The plugins' durable state: a small map for each policy. Durable when a call returns.
+/// The plugins' durable state: a small map for each policy. What was set outlives plugin and agent when a call returns; a
+/// power cut may take back the last of it.
 #[derive(Debug)]
 pub struct PluginState(Mutex<Connection>);
 
@@ -24,10 +25,7 @@ impl PluginState {
         let mut select = connection
             .prepare_cached("SELECT value FROM plugin_state WHERE policy = ?1 AND key = ?2")
             .map_err(|error| error.to_string())?;
-        select
-            .query_row([policy, key], |row| row.get(0))
-            .optional()
-            .map_err(|error| error.to_string())
+        select.query_row([policy, key], |row| row.get(0)).optional().map_err(|error| error.to_string())
     }
 
     /// Stores a value, within the limits.
@@ -48,11 +46,7 @@ impl PluginState {
             )
             .and_then(|mut insert| insert.execute(params![policy, key, value, MAX_KEYS]))
             .map_err(|error| error.to_string())?;
-        if stored == 0 {
-            Err(format!("there are {MAX_KEYS} keys already"))
-        } else {
-            Ok(())
-        }
+        if stored == 0 { Err(format!("there are {MAX_KEYS} keys already")) } else { Ok(()) }
     }
 
     /// Forgets a key.

@@ -84,10 +84,7 @@ pub(super) fn open_incidents(connection: &Connection) -> Result<Vec<Incident>, L
 }
 
 pub(super) fn recency(connection: &Connection, now: Now) -> Result<HashMap<(String, String), Recency>, LedgerError> {
-    let since = now
-        .wall
-        .as_nanos()
-        .saturating_sub(u64::try_from(RECENT.as_nanos()).unwrap_or(u64::MAX));
+    let since = now.wall.as_nanos().saturating_sub(u64::try_from(RECENT.as_nanos()).unwrap_or(u64::MAX));
     // In the order of time, so that the last attempt on a target is what remains of it.
     let mut select = connection.prepare(
         "SELECT policy, target, streak, started_at, resolved_at
@@ -163,10 +160,7 @@ fn attempts(connection: &Connection, id: &str) -> Result<Vec<Attempt>, LedgerErr
             finished: row.get::<_, Option<i64>>(2)?.map(timestamp),
             actions: json(&row.get::<_, String>(3)?)?,
             outcomes: done,
-            verdict: row
-                .get::<_, Option<String>>(4)?
-                .map(|verdict| json(&verdict))
-                .transpose()?,
+            verdict: row.get::<_, Option<String>>(4)?.map(|verdict| json(&verdict)).transpose()?,
         });
     }
     Ok(attempts)
@@ -195,10 +189,7 @@ impl LedgerReader {
         let rows = select.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;
         rows.map(|row| {
             let (state, count) = row?;
-            Ok((
-                state.parse().map_err(LedgerError::Row)?,
-                u64::try_from(count).unwrap_or(0),
-            ))
+            Ok((state.parse().map_err(LedgerError::Row)?, u64::try_from(count).unwrap_or(0)))
         })
         .collect()
     }

@@ -35,64 +35,24 @@ fn incident(id: &str) -> Incident {
 
 fn moved(id: &str, from: State, to: State, seconds: u64) -> Record {
     let (id, reason, basis) = (id.into(), "why".into(), "a/b".into());
-    Record::Moved {
-        id,
-        from,
-        to,
-        at: at(seconds),
-        reason,
-        basis,
-    }
+    Record::Moved { id, from, to, at: at(seconds), reason, basis }
 }
 
 /// A whole life of an incident, as records.
 fn life(id: &str) -> Vec<Record> {
-    let action = Action {
-        kind: "service.restart".into(),
-        target: "demo".into(),
-        parameters: vec![],
-    };
+    let action = Action { kind: "service.restart".into(), target: "demo".into(), parameters: vec![] };
     let took = Duration::from_micros(1500);
-    let outcome = Outcome {
-        action: action.clone(),
-        ok: true,
-        detail: "pid 1 -> 2".into(),
-        took,
-    };
-    let cause = Cause {
-        summary: "signal 9 ended it".into(),
-        path: vec![],
-        confidence: 0.7,
-        evidence: vec![],
-    };
+    let outcome = Outcome { action: action.clone(), ok: true, detail: "pid 1 -> 2".into(), took };
+    let cause = Cause { summary: "signal 9 ended it".into(), path: vec![], confidence: 0.7, evidence: vec![] };
     vec![
         Record::Opened(Box::new(incident(id))),
-        Record::Diagnosed {
-            id: id.into(),
-            causes: vec![cause],
-        },
+        Record::Diagnosed { id: id.into(), causes: vec![cause] },
         moved(id, State::Detected, State::Diagnosed, 101),
         moved(id, State::Diagnosed, State::Recovering, 102),
-        Record::Began {
-            id: id.into(),
-            attempt: 1,
-            at: at(102),
-            streak: 4,
-            actions: vec![action],
-        },
-        Record::Done {
-            id: id.into(),
-            attempt: 1,
-            step: 0,
-            outcome,
-        },
+        Record::Began { id: id.into(), attempt: 1, at: at(102), streak: 4, actions: vec![action] },
+        Record::Done { id: id.into(), attempt: 1, step: 0, outcome },
         moved(id, State::Recovering, State::Verifying, 103),
-        Record::Judged {
-            id: id.into(),
-            attempt: 1,
-            at: at(104),
-            verdict: Verdict::Unhealthy("no".into()),
-        },
+        Record::Judged { id: id.into(), attempt: 1, at: at(104), verdict: Verdict::Unhealthy("no".into()) },
         moved(id, State::Verifying, State::Diagnosed, 104),
         moved(id, State::Diagnosed, State::Resolved, 105),
     ]
@@ -110,10 +70,7 @@ fn what_is_committed_is_read_back_also_after_a_restart() {
     assert_eq!(ledger.open_incidents().unwrap(), [incident("0002")]);
     let reader = ledger.reader().unwrap();
     let all = reader.list(false, 10).unwrap();
-    assert_eq!(
-        all.iter().map(|incident| &*incident.id).collect::<Vec<_>>(),
-        ["0002", "0001"]
-    );
+    assert_eq!(all.iter().map(|incident| &*incident.id).collect::<Vec<_>>(), ["0002", "0001"]);
     let closed = &all[1];
     assert_eq!((closed.state, closed.resolved_at), (State::Resolved, Some(at(105))));
     assert_eq!(closed.fault, incident("0001").fault);
@@ -121,14 +78,8 @@ fn what_is_committed_is_read_back_also_after_a_restart() {
     assert_eq!(attempt.verdict, Some(Verdict::Unhealthy("no".into())));
     assert_eq!(attempt.outcomes[0].took, Duration::from_micros(1500));
     let states: Vec<_> = reader.transitions("0001").unwrap().iter().map(|step| step.to).collect();
-    let expected = [
-        State::Detected,
-        State::Diagnosed,
-        State::Recovering,
-        State::Verifying,
-        State::Diagnosed,
-        State::Resolved,
-    ];
+    let expected =
+        [State::Detected, State::Diagnosed, State::Recovering, State::Verifying, State::Diagnosed, State::Resolved];
     assert_eq!(states, expected);
 }
 
@@ -141,21 +92,13 @@ fn a_batch_is_stored_whole_or_not_at_all() {
         attempt: 1,
         step: 0,
         outcome: Outcome {
-            action: Action {
-                kind: "k".into(),
-                target: "t".into(),
-                parameters: vec![],
-            },
+            action: Action { kind: "k".into(), target: "t".into(), parameters: vec![] },
             ok: true,
             detail: String::new(),
             took: Duration::ZERO,
         },
     };
-    assert!(
-        ledger
-            .commit(&[Record::Opened(Box::new(incident("0001"))), orphan])
-            .is_err()
-    );
+    assert!(ledger.commit(&[Record::Opened(Box::new(incident("0001"))), orphan]).is_err());
     assert!(ledger.open_incidents().unwrap().is_empty());
 }
 
@@ -176,10 +119,7 @@ fn backoff_remembers_across_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let mut ledger = Ledger::open(dir.path()).unwrap();
     ledger.commit(&life("0001")).unwrap();
-    let now = Now {
-        wall: at(110),
-        mono: Duration::from_secs(1000),
-    };
+    let now = Now { wall: at(110), mono: Duration::from_secs(1000) };
     let recency = ledger.recency(now).unwrap()[&("web".to_owned(), "demo".to_owned())];
     assert_eq!(recency.streak, 4);
     assert_eq!(recency.last_began, Some(Duration::from_secs(992)));
@@ -189,23 +129,14 @@ fn backoff_remembers_across_a_restart() {
 #[test]
 fn a_ledger_that_is_none_is_refused_with_a_remedy() {
     let dir = tempfile::tempdir().unwrap();
-    std::fs::write(
-        dir.path().join(FILE),
-        "this is not a database, and long enough to be noticed as none".repeat(20),
-    )
-    .unwrap();
+    std::fs::write(dir.path().join(FILE), "this is not a database, and long enough to be noticed as none".repeat(20))
+        .unwrap();
     let error = Ledger::open(dir.path()).unwrap_err().to_string();
-    assert!(
-        error.contains("ledger.sqlite") && error.contains("move it aside"),
-        "{error}"
-    );
+    assert!(error.contains("ledger.sqlite") && error.contains("move it aside"), "{error}");
     let file = dir.path().join("file");
     std::fs::write(&file, "").unwrap();
     let error = Ledger::open(&file.join("state")).unwrap_err().to_string();
-    assert!(
-        error.contains("state directory") && error.contains("salve.toml"),
-        "{error}"
-    );
+    assert!(error.contains("state directory") && error.contains("salve.toml"), "{error}");
 }
 
 #[test]

@@ -12,59 +12,31 @@ pub(super) fn record(transaction: &Transaction<'_>, record: &Record) -> Result<(
         Record::Raised { id, fault } => {
             let mut update = transaction
                 .prepare_cached("UPDATE incident SET severity = ?2, summary = ?3, evidence = ?4 WHERE id = ?1")?;
-            update.execute(params![
-                id,
-                fault.severity.as_str(),
-                fault.summary,
-                json(&fault.evidence)?
-            ])?;
+            update.execute(params![id, fault.severity.as_str(), fault.summary, json(&fault.evidence)?])?;
         }
         Record::Diagnosed { id, causes } => {
             let mut update = transaction.prepare_cached("UPDATE incident SET causes = ?2 WHERE id = ?1")?;
             update.execute(params![id, json(causes)?])?;
         }
-        Record::Moved {
-            id,
-            from,
-            to,
-            at,
-            reason,
-            basis,
-        } => {
+        Record::Moved { id, from, to, at, reason, basis } => {
             let resolved_at = (*to == State::Resolved).then_some(nanos(*at));
             let mut update = transaction
                 .prepare_cached("UPDATE incident SET state = ?2, resolved_at = ?3, basis = ?4 WHERE id = ?1")?;
             update.execute(params![id, to.as_str(), resolved_at, basis])?;
             moved(transaction, id, Some(*from), *to, *at, reason)?;
         }
-        Record::Began {
-            id,
-            attempt,
-            at,
-            streak,
-            actions,
-        } => {
+        Record::Began { id, attempt, at, streak, actions } => {
             let mut insert = transaction.prepare_cached(
                 "INSERT INTO attempt (incident, number, started_at, streak, actions) VALUES (?1, ?2, ?3, ?4, ?5)",
             )?;
             insert.execute(params![id, attempt, nanos(*at), streak, json(actions)?])?;
         }
-        Record::Done {
-            id,
-            attempt,
-            step,
-            outcome,
-        } => {
+        Record::Done { id, attempt, step, outcome } => {
             let mut insert = transaction
                 .prepare_cached("INSERT INTO outcome (incident, attempt, step, outcome) VALUES (?1, ?2, ?3, ?4)")?;
             insert.execute(params![id, attempt, step, json(outcome)?])?;
         }
-        Record::Judged {
-            id,
-            attempt,
-            at,
-            verdict,
-        } => {
+        Record::Judged { id, attempt, at, verdict } => {
             let mut update = transaction.prepare_cached(
                 "UPDATE attempt SET finished_at = ?3, verdict = ?4 WHERE incident = ?1 AND number = ?2",
             )?;
@@ -94,14 +66,7 @@ fn opened(transaction: &Transaction<'_>, incident: &Incident) -> Result<(), Ledg
         nanos(incident.opened_at),
         incident.basis,
     ])?;
-    moved(
-        transaction,
-        &incident.id,
-        None,
-        incident.state,
-        incident.opened_at,
-        &fault.summary,
-    )
+    moved(transaction, &incident.id, None, incident.state, incident.opened_at, &fault.summary)
 }
 
 fn moved(

@@ -54,19 +54,14 @@ pub(in crate::plugin) fn subscription(subscription: wire::Subscription) -> Subsc
 /// What `detect` found.
 pub(in crate::plugin) fn findings(findings: Vec<wire::Finding>) -> Result<Vec<Finding>, Malformed> {
     if findings.len() > limits::FINDINGS {
-        return Err(Malformed(format!(
-            "{} findings in one answer; at most {}",
-            findings.len(),
-            limits::FINDINGS
-        )));
+        return Err(Malformed(format!("{} findings in one answer; at most {}", findings.len(), limits::FINDINGS)));
     }
     let finding = |finding| {
         Ok(match finding {
             wire::Finding::Present(found) => Finding::Present(fault(found)?),
-            wire::Finding::Cleared((kind, target)) => Finding::Cleared {
-                kind: name("kind", kind)?,
-                target: name("target", target)?,
-            },
+            wire::Finding::Cleared((kind, target)) => {
+                Finding::Cleared { kind: name("kind", kind)?, target: name("target", target)? }
+            }
         })
     };
     findings.into_iter().map(finding).collect()
@@ -78,11 +73,7 @@ pub(in crate::plugin) fn causes(causes: Vec<wire::Cause>) -> Vec<Cause> {
         summary: text(cause.summary),
         path: cause.path.into_iter().take(limits::ATTRIBUTES).map(text).collect(),
         // Not a number means no confidence at all.
-        confidence: if cause.confidence.is_nan() {
-            0.0
-        } else {
-            cause.confidence.clamp(0.0, 1.0)
-        },
+        confidence: if cause.confidence.is_nan() { 0.0 } else { cause.confidence.clamp(0.0, 1.0) },
         evidence: attributes(cause.evidence),
     };
     causes.into_iter().take(limits::CAUSES).map(cause).collect()
@@ -122,10 +113,7 @@ pub(in crate::plugin) fn verdict(verdict: wire::Verdict) -> Verdict {
 /// Text for people, cut to the limit.
 pub(in crate::plugin) fn text(mut text: String) -> String {
     if text.len() > limits::TEXT {
-        let cut = (0..=limits::TEXT)
-            .rev()
-            .find(|at| text.is_char_boundary(*at))
-            .unwrap_or(0);
+        let cut = (0..=limits::TEXT).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         text.truncate(cut);
         text.push('…');
     }
@@ -177,11 +165,7 @@ fn name(what: &str, name: String) -> Result<String, Malformed> {
         return Err(Malformed(format!("an empty {what}")));
     }
     if name.len() > limits::NAME {
-        return Err(Malformed(format!(
-            "a {what} of {} bytes; at most {}",
-            name.len(),
-            limits::NAME
-        )));
+        return Err(Malformed(format!("a {what} of {} bytes; at most {}", name.len(), limits::NAME)));
     }
     if name.chars().any(char::is_control) {
         return Err(Malformed(format!("a {what} with control characters: {name:?}")));
@@ -203,28 +187,16 @@ mod tests {
             target: "t".into(),
             severity: wire::Severity::Error,
             summary: "s".repeat(10_000),
-            evidence: vec![
-                wire::Attribute {
-                    key: "k".into(),
-                    value: wire::Value::Number(f64::NAN)
-                };
-                100
-            ],
+            evidence: vec![wire::Attribute { key: "k".into(), value: wire::Value::Number(f64::NAN) }; 100],
         }
     }
 
     #[test]
     fn names_that_name_nothing_are_refused_and_text_is_cut() {
         for kind in ["", "a\nb", "a\0", &"k".repeat(257)] {
-            assert!(
-                findings(vec![wire::Finding::Present(wire_fault(kind))]).is_err(),
-                "{kind:?}"
-            );
+            assert!(findings(vec![wire::Finding::Present(wire_fault(kind))]).is_err(), "{kind:?}");
         }
-        let Finding::Present(fault) = findings(vec![wire::Finding::Present(wire_fault("k"))])
-            .unwrap()
-            .remove(0)
-        else {
+        let Finding::Present(fault) = findings(vec![wire::Finding::Present(wire_fault("k"))]).unwrap().remove(0) else {
             panic!("present")
         };
         assert_eq!(fault.summary.chars().count(), limits::TEXT + 1);
@@ -235,24 +207,11 @@ mod tests {
 
     #[test]
     fn absurd_plans_are_refused_and_absurd_times_shortened() {
-        let action = wire::Action {
-            kind: "service.restart".into(),
-            target: "x".into(),
-            parameters: vec![],
-        };
-        let plan = |count| wire::Plan {
-            actions: vec![action.clone(); count],
-            settle: u64::MAX,
-            deadline: u64::MAX,
-        };
+        let action = wire::Action { kind: "service.restart".into(), target: "x".into(), parameters: vec![] };
+        let plan = |count| wire::Plan { actions: vec![action.clone(); count], settle: u64::MAX, deadline: u64::MAX };
         assert!(recovery(wire::Recovery::Act(plan(17))).is_err());
-        let Ok(Recovery::Act(plan)) = recovery(wire::Recovery::Act(plan(16))) else {
-            panic!("a plan")
-        };
-        assert_eq!(
-            (plan.settle, plan.deadline),
-            (limits::LONGEST_WAIT, limits::LONGEST_WAIT)
-        );
+        let Ok(Recovery::Act(plan)) = recovery(wire::Recovery::Act(plan(16))) else { panic!("a plan") };
+        assert_eq!((plan.settle, plan.deadline), (limits::LONGEST_WAIT, limits::LONGEST_WAIT));
         let cleared = wire::Finding::Cleared(("k".into(), "t".into()));
         assert!(findings(vec![cleared; limits::FINDINGS + 1]).is_err());
     }

@@ -12,14 +12,7 @@ pub(in crate::plugin) fn batch(batch: Batch) -> wire::Batch {
         at: batch.at.as_nanos(),
         new_series: batch.new_series.into_iter().map(series).collect(),
         gone_series: batch.gone_series,
-        readings: batch
-            .readings
-            .into_iter()
-            .map(|r| wire::Reading {
-                series: r.series,
-                value: r.value,
-            })
-            .collect(),
+        readings: batch.readings.into_iter().map(|r| wire::Reading { series: r.series, value: r.value }).collect(),
         events: batch.events.into_iter().map(event).collect(),
         dropped: batch.dropped,
     }
@@ -39,10 +32,7 @@ pub(in crate::plugin) fn incident(incident: Incident, at: Timestamp) -> wire::In
 
 /// Attributes.
 pub(in crate::plugin) fn attributes(attributes: Vec<Attribute>) -> Vec<wire::Attribute> {
-    let attribute = |attribute: Attribute| wire::Attribute {
-        key: attribute.key,
-        value: value(attribute.value),
-    };
+    let attribute = |attribute: Attribute| wire::Attribute { key: attribute.key, value: value(attribute.value) };
     attributes.into_iter().map(attribute).collect()
 }
 
@@ -117,17 +107,9 @@ fn attempt(attempt: Attempt) -> wire::Attempt {
 }
 
 fn outcome(outcome: Outcome) -> wire::Outcome {
-    let Action {
-        kind,
-        target,
-        parameters,
-    } = outcome.action;
+    let Action { kind, target, parameters } = outcome.action;
     wire::Outcome {
-        action: wire::Action {
-            kind,
-            target,
-            parameters: attributes(parameters),
-        },
+        action: wire::Action { kind, target, parameters: attributes(parameters) },
         ok: outcome.ok,
         detail: outcome.detail,
         took: u64::try_from(outcome.took.as_millis()).unwrap_or(u64::MAX),

@@ -68,9 +68,7 @@ pub(super) fn link(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     let mut poll = linker.instance("wasi:io/poll@0.2.12")?;
     for waiting in ["poll", "[method]pollable.block"] {
         poll.func_new(waiting, |_, _, _, _| {
-            Err(wasmtime::Error::msg(
-                "a plugin must not wait: answer `wait` from `recover`, or subscribe with `every`",
-            ))
+            Err(wasmtime::Error::msg("a plugin must not wait: answer `wait` from `recover`, or subscribe with `every`"))
         })?;
     }
     linker.allow_shadowing(false);
@@ -79,9 +77,6 @@ pub(super) fn link(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
 
 impl WasiView for Host {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView {
-            ctx: &mut self.wasi,
-            table: &mut self.table,
-        }
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
     }
 }

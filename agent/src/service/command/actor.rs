@@ -57,17 +57,7 @@ impl Actor {
             stop_requested: None,
         });
         let record = Record::new(state, name);
-        (
-            Self {
-                specs,
-                status,
-                report,
-                record,
-                process: None,
-                has_run: false,
-            },
-            reader,
-        )
+        (Self { specs, status, report, record, process: None, has_run: false }, reader)
     }
 
     /// Watches and acts until nobody can send requests any more.
@@ -122,11 +112,7 @@ impl Actor {
     fn tell_down(&self, exit: Exit, result: &str, requested: bool) {
         let failed = !requested && result != "success";
         self.tell(|status| {
-            status.active_state = if failed {
-                ActiveState::Failed
-            } else {
-                ActiveState::Inactive
-            };
+            status.active_state = if failed { ActiveState::Failed } else { ActiveState::Inactive };
             if failed { "failed" } else { "dead" }.clone_into(&mut status.sub_state);
             result.clone_into(&mut status.result);
             status.main_pid = None;
@@ -194,10 +180,7 @@ impl Actor {
             Verb::Reload => self.reload(&spec).await?,
             Verb::ResetFailed => self.reset_failed(),
         }
-        Ok(Change {
-            before,
-            after: self.status.borrow().clone(),
-        })
+        Ok(Change { before, after: self.status.borrow().clone() })
     }
 
     async fn start(&mut self, spec: &CommandSpec) -> Result<(), ServiceError> {
@@ -256,10 +239,7 @@ impl Actor {
                 return Ok(());
             }
             if began.elapsed() >= spec.start_timeout {
-                return Err(RunError::NoProcess {
-                    pidfile: pidfile.to_owned(),
-                    limit: spec.start_timeout,
-                });
+                return Err(RunError::NoProcess { pidfile: pidfile.to_owned(), limit: spec.start_timeout });
             }
             sleep(pause(returned.elapsed())).await;
         }
@@ -293,9 +273,7 @@ impl Actor {
                     // Still there: it stays watched, and the next stop tries again.
                     self.process = Some(process);
                     self.tell_running();
-                    return Err(ServiceError::Failed(format!(
-                        "stop of {name}: it does not even end by SIGKILL"
-                    )));
+                    return Err(ServiceError::Failed(format!("stop of {name}: it does not even end by SIGKILL")));
                 };
                 (exit, "timeout")
             }
@@ -321,11 +299,7 @@ impl Actor {
         let name = self.name();
         let Some(stop) = &spec.stop else {
             let why = format!("add `stop` or `pidfile` to [services.{name}]");
-            return Err(ServiceError::Unsupported {
-                verb: Verb::Stop.as_str(),
-                name,
-                why,
-            });
+            return Err(ServiceError::Unsupported { verb: Verb::Stop.as_str(), name, why });
         };
         self.tell_stopping();
         let began = Instant::now();
@@ -333,9 +307,7 @@ impl Actor {
         while run(status, spec, spec.start_timeout).await.is_ok() {
             if stopped.is_err() || began.elapsed() >= spec.stop_timeout {
                 self.tell_running();
-                let why = stopped
-                    .err()
-                    .map_or("it still runs".to_owned(), |error| error.to_string());
+                let why = stopped.err().map_or("it still runs".to_owned(), |error| error.to_string());
                 return Err(ServiceError::Failed(format!("stop of {name}: {why}")));
             }
             sleep(pause(began.elapsed())).await;

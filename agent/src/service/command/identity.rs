@@ -90,12 +90,7 @@ mod tests {
         fs::write(file.path(), format!("{}\n", std::process::id())).unwrap();
         assert_eq!(Identity::in_pidfile(file.path()), Identity::of(std::process::id()));
         let before = Identity::of(std::process::id()).unwrap().start_time().unwrap() - Duration::from_secs(60);
-        fs::File::options()
-            .write(true)
-            .open(file.path())
-            .unwrap()
-            .set_modified(before)
-            .unwrap();
+        fs::File::options().write(true).open(file.path()).unwrap().set_modified(before).unwrap();
         assert_eq!(Identity::in_pidfile(file.path()), None);
         fs::write(file.path(), "nonsense").unwrap();
         assert_eq!(Identity::in_pidfile(file.path()), None);

@@ -45,11 +45,7 @@ impl CommandManager {
     /// A manager without services yet. `state` is the agent's state directory: below it, `services/NAME.pid` holds the
     /// process number of each service that runs. Every status that changes goes to `report`.
     pub fn new(state: impl Into<PathBuf>, report: Report) -> Self {
-        Self {
-            state: state.into(),
-            report,
-            services: RwLock::default(),
-        }
+        Self { state: state.into(), report, services: RwLock::default() }
     }
 
     /// Takes over `specs`, by name; at start-up and whenever the configuration changed. A new service is adopted if it
@@ -85,10 +81,7 @@ impl CommandManager {
 
     /// Whether `name` is one of the services.
     pub fn owns(&self, name: &str) -> bool {
-        self.services
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains_key(name)
+        self.services.read().unwrap_or_else(PoisonError::into_inner).contains_key(name)
     }
 
     /// The status of the service `name`, as last reported.

@@ -38,11 +38,7 @@ impl Exit {
 
 impl From<ExitStatus> for Exit {
     fn from(status: ExitStatus) -> Self {
-        Self {
-            code: status.code(),
-            signal: status.signal(),
-            dumped: status.core_dumped(),
-        }
+        Self { code: status.code(), signal: status.signal(), dumped: status.core_dumped() }
     }
 }
 
@@ -67,11 +63,7 @@ impl Process {
     /// A child that leads a group of its own.
     pub(super) fn child(child: Child) -> Option<Self> {
         let pid = child.id()?;
-        Some(Self {
-            pid,
-            group: Group::led_by(pid),
-            handle: Handle::Child(child),
-        })
+        Some(Self { pid, group: Group::led_by(pid), handle: Handle::Child(child) })
     }
 
     /// A process that is not a child; `None` if it has ended.
@@ -94,11 +86,7 @@ impl Process {
         // is not one of these.
         #[expect(deprecated)]
         let pidfd = AsyncFd::new(pidfd)?;
-        Ok(Some(Self {
-            pid: identity.pid,
-            group: Group::led_by(identity.pid),
-            handle: Handle::Other(pidfd),
-        }))
+        Ok(Some(Self { pid: identity.pid, group: Group::led_by(identity.pid), handle: Handle::Other(pidfd) }))
     }
 
     /// Waits until the process has ended. May be dropped and called again.
@@ -118,11 +106,7 @@ impl Process {
                     return Exit::default();
                 };
                 let (code, signal) = (status.exit_status(), status.terminating_signal());
-                Exit {
-                    code,
-                    signal,
-                    dumped: status.dumped(),
-                }
+                Exit { code, signal, dumped: status.dumped() }
             }
         }
     }

@@ -17,10 +17,7 @@ impl Record {
     /// The record of the service `name`, in the directory `services` of the agent's state.
     pub(super) fn new(state: &Path, name: &str) -> Self {
         let file = |suffix| state.join("services").join(format!("{name}.{suffix}"));
-        Self {
-            pid: file("pid"),
-            start: file("start"),
-        }
+        Self { pid: file("pid"), start: file("start") }
     }
 
     /// The recorded process, if it still runs.
@@ -28,10 +25,7 @@ impl Record {
         let text = fs::read_to_string(&self.start).ok()?;
         let mut words = text.split_whitespace();
         let pid = words.next()?.parse().ok()?;
-        let identity = Identity {
-            pid,
-            started: words.next()?.parse().ok()?,
-        };
+        let identity = Identity { pid, started: words.next()?.parse().ok()? };
         let same_boot = words.next()? == identity::boot().ok()?;
         (same_boot && identity.is_alive()).then_some(identity)
     }
@@ -83,12 +77,7 @@ mod tests {
         assert_eq!(record.read(), Some(me));
         let pid = fs::read_to_string(state.path().join("services/web.pid")).unwrap();
         assert_eq!(pid, format!("{}\n", me.pid));
-        record
-            .write(Identity {
-                started: me.started + 1,
-                ..me
-            })
-            .unwrap();
+        record.write(Identity { started: me.started + 1, ..me }).unwrap();
         assert_eq!(record.read(), None, "a later process of the same number");
         let text = format!("{} {} another-boot\n", me.pid, me.started);
         fs::write(state.path().join("services/web.start"), text).unwrap();

@@ -50,22 +50,14 @@ impl RunError {
 pub(super) fn spawn(argv: &[String], spec: &CommandSpec) -> Result<Child, RunError> {
     prepare(argv, spec)
         .and_then(|mut command| command.spawn())
-        .map_err(|error| RunError::Spawn {
-            command: argv.join(" "),
-            error,
-        })
+        .map_err(|error| RunError::Spawn { command: argv.join(" "), error })
 }
 
 /// Runs a command that is expected to return 0 within `limit`. Beyond that its group is killed.
 pub(super) async fn run(argv: &[String], spec: &CommandSpec, limit: Duration) -> Result<(), RunError> {
     let command = || argv.join(" ");
-    let unstarted = |error| RunError::Spawn {
-        command: command(),
-        error,
-    };
-    let mut child = prepare(argv, spec)
-        .and_then(|mut it| it.kill_on_drop(true).spawn())
-        .map_err(unstarted)?;
+    let unstarted = |error| RunError::Spawn { command: command(), error };
+    let mut child = prepare(argv, spec).and_then(|mut it| it.kill_on_drop(true).spawn()).map_err(unstarted)?;
     let group = child.id().and_then(Group::led_by);
     let Ok(status) = timeout(limit, child.wait()).await else {
         if let Some(group) = group {
@@ -73,17 +65,11 @@ pub(super) async fn run(argv: &[String], spec: &CommandSpec, limit: Duration) ->
         }
         // Reaped by tokio if it does not end at once.
         let _ = timeout(KILL_TIMEOUT, child.wait()).await;
-        return Err(RunError::TimedOut {
-            command: command(),
-            limit,
-        });
+        return Err(RunError::TimedOut { command: command(), limit });
     };
     match status.map_err(unstarted)? {
         status if status.success() => Ok(()),
-        status => Err(RunError::Failed {
-            command: command(),
-            status,
-        }),
+        status => Err(RunError::Failed { command: command(), status }),
     }
 }
 
@@ -93,21 +79,14 @@ fn prepare(argv: &[String], spec: &CommandSpec) -> io::Result<Command> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "the command is empty"));
     };
     let mut command = Command::new(program);
-    command
-        .args(arguments)
-        .envs(&spec.environment)
-        .stdin(Stdio::null())
-        .process_group(0);
+    command.args(arguments).envs(&spec.environment).stdin(Stdio::null()).process_group(0);
     if let Some(directory) = &spec.directory {
         command.current_dir(directory);
     }
     match &spec.output {
         Some(path) => {
             let output = File::options().create(true).append(true).open(path).map_err(|error| {
-                io::Error::new(
-                    error.kind(),
-                    format!("cannot write its output to {}: {error}", path.display()),
-                )
+                io::Error::new(error.kind(), format!("cannot write its output to {}: {error}", path.display()))
             })?;
             command.stdout(output.try_clone()?).stderr(output);
         }

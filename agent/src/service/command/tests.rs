@@ -32,11 +32,7 @@ impl Host {
         });
         let manager = CommandManager::new(directory.path(), report);
         manager.configure(BTreeMap::from([("web".to_owned(), spec(&directory))]));
-        Self {
-            manager,
-            reports,
-            directory,
-        }
+        Self { manager, reports, directory }
     }
 
     /// The next report that is in `state`.
@@ -49,9 +45,7 @@ impl Host {
                 }
             }
         };
-        timeout(LIMIT, found)
-            .await
-            .unwrap_or_else(|_| panic!("{state:?} was not reported"))
+        timeout(LIMIT, found).await.unwrap_or_else(|_| panic!("{state:?} was not reported"))
     }
 
     async fn act(&self, verb: Verb) -> Result<Change, ServiceError> {
@@ -121,21 +115,12 @@ async fn the_life_of_a_child() {
 
     kill(pid, Signal::KILL);
     let failed = host.reported(Failed).await;
-    assert_eq!(
-        (failed.result.as_str(), failed.exit_signal, failed.main_pid),
-        ("signal", Some(9), None)
-    );
+    assert_eq!((failed.result.as_str(), failed.exit_signal, failed.main_pid), ("signal", Some(9), None));
     assert_eq!(failed.stop_requested, Some(false));
-    until("the record is removed", || {
-        !host.directory.path().join("services/web.pid").exists()
-    })
-    .await;
+    until("the record is removed", || !host.directory.path().join("services/web.pid").exists()).await;
 
     let change = host.act(Verb::Start).await.unwrap();
-    assert_eq!(
-        (change.before.active_state, change.after.active_state),
-        (Failed, Active)
-    );
+    assert_eq!((change.before.active_state, change.after.active_state), (Failed, Active));
     assert_eq!((change.after.restarts, change.after.exit_signal), (1, None));
     let again = host.act(Verb::Start).await.unwrap();
     assert_eq!(again.before, again.after, "starting what runs changes nothing");
@@ -156,27 +141,18 @@ async fn the_life_of_a_child() {
 async fn an_exit_status_tells_success_from_failure() {
     let mut host = Host::new(|_| spec(&["true"]));
     let ended = host.reported(Inactive).await;
-    assert_eq!(
-        (ended.result.as_str(), ended.exit_code, ended.stop_requested),
-        ("success", Some(0), Some(false))
-    );
+    assert_eq!((ended.result.as_str(), ended.exit_code, ended.stop_requested), ("success", Some(0), Some(false)));
 
     let mut host = Host::new(|_| shell("exit 3".to_owned()));
     let failed = host.reported(Failed).await;
     assert_eq!((failed.result.as_str(), failed.exit_code), ("exit-code", Some(3)));
     let change = host.act(Verb::ResetFailed).await.unwrap();
-    assert_eq!(
-        (change.after.active_state, change.after.result.as_str()),
-        (Inactive, "success")
-    );
+    assert_eq!((change.after.active_state, change.after.result.as_str()), (Inactive, "success"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_autostart_nothing_is_known_of_its_last_stop() {
-    let mut host = Host::new(|_| CommandSpec {
-        autostart: false,
-        ..spec(&["sleep", "60"])
-    });
+    let mut host = Host::new(|_| CommandSpec { autostart: false, ..spec(&["sleep", "60"]) });
     assert_eq!(host.reported(Inactive).await.stop_requested, None);
     let started = host.act(Verb::Start).await.unwrap().after;
     assert_eq!((started.active_state, started.restarts), (Active, 0));
@@ -185,15 +161,9 @@ async fn without_autostart_nothing_is_known_of_its_last_stop() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_done_says_why() {
-    let mut host = Host::new(|_| CommandSpec {
-        autostart: false,
-        ..spec(&["/no/such/program", "-x"])
-    });
+    let mut host = Host::new(|_| CommandSpec { autostart: false, ..spec(&["/no/such/program", "-x"]) });
     let error = host.fail(Verb::Start).await;
-    assert!(
-        error.contains("cannot execute `/no/such/program -x`: No such file or directory"),
-        "{error}"
-    );
+    assert!(error.contains("cannot execute `/no/such/program -x`: No such file or directory"), "{error}");
     assert_eq!(host.reported(Failed).await.result, "resources");
     let error = host.fail(Verb::Reload).await;
     assert!(error.contains("add `reload` to [services.web]"), "{error}");
@@ -205,14 +175,8 @@ async fn what_cannot_be_done_says_why() {
 async fn what_resists_is_killed_with_its_whole_group() {
     let mut host = Host::new(|directory| {
         let child = directory.path().join("child");
-        let script = format!(
-            "trap '' TERM; sleep 60 & echo $! >{}; wait; wait; sleep 60",
-            child.display()
-        );
-        CommandSpec {
-            stop_timeout: Duration::from_millis(50),
-            ..shell(script)
-        }
+        let script = format!("trap '' TERM; sleep 60 & echo $! >{}; wait; wait; sleep 60", child.display());
+        CommandSpec { stop_timeout: Duration::from_millis(50), ..shell(script) }
     });
     host.reported(Active).await;
     let child = number_in(&host, "child").await;
@@ -225,10 +189,7 @@ async fn what_resists_is_killed_with_its_whole_group() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_dead_service_leaves_behind_is_ended() {
     let mut host = Host::new(|directory| {
-        shell(format!(
-            "sleep 60 & echo $! >{}; exec sleep 60",
-            directory.path().join("child").display()
-        ))
+        shell(format!("sleep 60 & echo $! >{}; exec sleep 60", directory.path().join("child").display()))
     });
     let pid = host.reported(Active).await.main_pid.unwrap();
     let child = number_in(&host, "child").await;
@@ -239,12 +200,8 @@ async fn what_a_dead_service_leaves_behind_is_ended() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn actions_do_not_overlap() {
-    let mut host = Host::new(|directory| {
-        shell(format!(
-            "echo $$ >>{}; exec sleep 60",
-            directory.path().join("pids").display()
-        ))
-    });
+    let mut host =
+        Host::new(|directory| shell(format!("echo $$ >>{}; exec sleep 60", directory.path().join("pids").display())));
     host.reported(Active).await;
     let (a, b, c) = tokio::join!(host.act(Verb::Restart), host.act(Verb::Restart), host.act(Verb::Start));
     a.and(b).and(c).unwrap();
@@ -253,10 +210,7 @@ async fn actions_do_not_overlap() {
     let own = running.main_pid.unwrap().to_string();
     let pids = || fs::read_to_string(host.directory.path().join("pids")).unwrap_or_default();
     until("the last one has started", || pids().lines().any(|pid| pid == own)).await;
-    let alive = pids()
-        .lines()
-        .filter(|pid| Identity::of(pid.parse().unwrap()).is_some())
-        .count();
+    let alive = pids().lines().filter(|pid| Identity::of(pid.parse().unwrap()).is_some()).count();
     assert_eq!(alive, 1);
     host.act(Verb::Stop).await.unwrap();
 }
@@ -264,11 +218,7 @@ async fn actions_do_not_overlap() {
 /// A process that is not a child of this one, as after a restart of the agent.
 async fn orphan() -> Identity {
     let script = "sleep 60 >/dev/null 2>&1 & echo $!";
-    let output = tokio::process::Command::new("sh")
-        .args(["-c", script])
-        .output()
-        .await
-        .unwrap();
+    let output = tokio::process::Command::new("sh").args(["-c", script]).output().await.unwrap();
     let pid = String::from_utf8(output.stdout).unwrap().trim().parse().unwrap();
     Identity::of(pid).unwrap()
 }
@@ -279,16 +229,10 @@ async fn a_restarted_agent_finds_its_services_again() {
     Record::new(directory.path(), "web").write(orphan).unwrap();
     let mut host = Host::in_directory(directory, |_| spec(&["sleep", "60"]));
     let found = host.reported(Active).await;
-    assert_eq!(
-        (found.main_pid, found.restarts, found.stop_requested),
-        (Some(orphan.pid), 0, None)
-    );
+    assert_eq!((found.main_pid, found.restarts, found.stop_requested), (Some(orphan.pid), 0, None));
     kill(orphan.pid, Signal::KILL);
     let failed = host.reported(Failed).await;
-    assert_eq!(
-        (failed.result.as_str(), failed.exit_code, failed.exit_signal),
-        ("unknown", None, None)
-    );
+    assert_eq!((failed.result.as_str(), failed.exit_code, failed.exit_signal), ("unknown", None, None));
     assert_eq!(failed.stop_requested, Some(false));
     assert_eq!(host.act(Verb::Start).await.unwrap().after.restarts, 1);
     host.act(Verb::Stop).await.unwrap();
@@ -311,10 +255,7 @@ async fn services_survive_the_manager_and_an_entry_that_is_taken_out() {
 fn daemon(directory: &TempDir) -> CommandSpec {
     let pidfile = directory.path().join("web.pid");
     let script = format!("sleep 60 & echo $! >{}", pidfile.display());
-    CommandSpec {
-        pidfile: Some(pidfile),
-        ..shell(script)
-    }
+    CommandSpec { pidfile: Some(pidfile), ..shell(script) }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -329,10 +270,7 @@ async fn the_life_of_a_daemon() {
     assert_eq!(number_in(&host, "web.pid").await, pid);
     kill(pid, Signal::KILL);
     let failed = host.reported(Failed).await;
-    assert_eq!(
-        (failed.result.as_str(), failed.stop_requested),
-        ("unknown", Some(false))
-    );
+    assert_eq!((failed.result.as_str(), failed.stop_requested), ("unknown", Some(false)));
     let restarted = host.act(Verb::Restart).await.unwrap().after;
     assert_eq!((restarted.active_state, restarted.restarts), (Active, 1));
     let stopped = host.act(Verb::Stop).await.unwrap().after;
@@ -391,10 +329,7 @@ async fn a_service_without_a_process_is_asked() {
     host.act(Verb::Start).await.unwrap();
     fs::remove_file(host.directory.path().join("up")).unwrap();
     let failed = host.reported(Failed).await;
-    assert_eq!(
-        (failed.result.as_str(), failed.stop_requested),
-        ("unknown", Some(false))
-    );
+    assert_eq!((failed.result.as_str(), failed.stop_requested), ("unknown", Some(false)));
     fs::write(host.directory.path().join("up"), "").unwrap();
     host.reported(Active).await;
 }
@@ -412,10 +347,7 @@ async fn commands_run_where_and_how_the_entry_says() {
     let pid = host.reported(Active).await.main_pid.unwrap();
     assert_eq!(number_in(&host, "own").await, pid);
     host.act(Verb::Reload).await.unwrap();
-    assert_eq!(
-        fs::read_to_string(host.directory.path().join("log")).unwrap(),
-        "hello\nreloaded\n"
-    );
+    assert_eq!(fs::read_to_string(host.directory.path().join("log")).unwrap(), "hello\nreloaded\n");
     let stopped = host.act(Verb::Stop).await.unwrap().after;
     assert_eq!((stopped.exit_signal, stopped.result.as_str()), (Some(15), "success"));
 }
@@ -424,8 +356,7 @@ async fn commands_run_where_and_how_the_entry_says() {
 async fn a_changed_entry_holds_from_the_next_action_on() {
     let mut host = Host::new(|_| spec(&["sleep", "60"]));
     let pid = host.reported(Active).await.main_pid;
-    host.manager
-        .configure(BTreeMap::from([("web".to_owned(), spec(&["sleep", "61"]))]));
+    host.manager.configure(BTreeMap::from([("web".to_owned(), spec(&["sleep", "61"]))]));
     let restarted = host.act(Verb::Restart).await.unwrap();
     assert_eq!(restarted.before.main_pid, pid);
     let new = restarted.after.main_pid.unwrap();

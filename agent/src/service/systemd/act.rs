@@ -46,11 +46,7 @@ pub(super) async fn act(bus: &Bus, verb: Verb, unit: &str) -> Result<Change, Ser
         Ok(outcome) => outcome.map_err(|error| explain(error, verb, unit))?,
         Err(_) => {
             let seconds = ACTION_TIMEOUT.as_secs();
-            return Err(ServiceError::TimedOut {
-                verb: verb.as_str(),
-                name: unit.to_owned(),
-                seconds,
-            });
+            return Err(ServiceError::TimedOut { verb: verb.as_str(), name: unit.to_owned(), seconds });
         }
     };
     let Some((before, result, after)) = outcome else {
@@ -67,16 +63,10 @@ pub(super) async fn act(bus: &Bus, verb: Verb, unit: &str) -> Result<Change, Ser
     let verb = verb.as_str();
     Err(ServiceError::Failed(match result.as_str() {
         "failed" => format!("{verb} of {unit} failed (result: {})", after.result),
-        "timeout" => format!(
-            "{verb} of {unit} ran into the timeout of the unit (result: {})",
-            after.result
-        ),
+        "timeout" => format!("{verb} of {unit} ran into the timeout of the unit (result: {})", after.result),
         "canceled" => format!("{verb} of {unit} was canceled by another job"),
         "dependency" => format!("{verb} of {unit} was not tried: a unit it depends on failed"),
-        "skipped" => format!(
-            "{verb} of {unit} was skipped: it does not apply while the unit is {}",
-            after.sub_state
-        ),
+        "skipped" => format!("{verb} of {unit} was skipped: it does not apply while the unit is {}", after.sub_state),
         other => format!("{verb} of {unit} ended with `{other}` (result: {})", after.result),
     }))
 }
@@ -117,11 +107,9 @@ fn explain(error: zbus::Error, verb: Verb, unit: &str) -> ServiceError {
             let text = text.unwrap_or_else(|| name.to_string());
             match name.strip_prefix("org.freedesktop.systemd1.") {
                 Some("NoSuchUnit") => ServiceError::Unknown(unit.to_owned()),
-                Some("JobTypeNotApplicable") => ServiceError::Unsupported {
-                    verb: verb.as_str(),
-                    name: unit.to_owned(),
-                    why: text,
-                },
+                Some("JobTypeNotApplicable") => {
+                    ServiceError::Unsupported { verb: verb.as_str(), name: unit.to_owned(), why: text }
+                }
                 _ => ServiceError::Failed(format!("{} of {unit}: {text}", verb.as_str())),
             }
         }

@@ -25,18 +25,7 @@ const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 
 /// One unit in an answer of `ListUnitsByNames` or `ListUnitsByPatterns`: name, description, load state, active state,
 /// sub state, unit it follows, object path; number, type and object path of its job.
-type Listed = (
-    String,
-    String,
-    String,
-    String,
-    String,
-    String,
-    OwnedObjectPath,
-    u32,
-    String,
-    OwnedObjectPath,
-);
+type Listed = (String, String, String, String, String, String, OwnedObjectPath, u32, String, OwnedObjectPath);
 
 /// The properties that matter, of the `Unit` and of the `Service` interface.
 #[derive(Debug, DeserializeDict, Type)]
@@ -89,14 +78,7 @@ impl Properties {
 
     fn state(self) -> Option<(State, OwnedObjectPath)> {
         let (job, path) = self.job?;
-        Some((
-            State {
-                active: self.active_state?.parse().ok()?,
-                sub: self.sub_state?,
-                job,
-            },
-            path,
-        ))
+        Some((State { active: self.active_state?.parse().ok()?, sub: self.sub_state?, job }, path))
     }
 }
 
@@ -111,9 +93,7 @@ impl Bus {
     /// [`ServiceError::NoSystemd`] if the host was not booted with systemd or its bus cannot be reached.
     pub(super) async fn connect() -> Result<Self, ServiceError> {
         if !Self::is_possible() {
-            return Err(ServiceError::NoSystemd(
-                "this host was not booted with systemd".to_owned(),
-            ));
+            return Err(ServiceError::NoSystemd("this host was not booted with systemd".to_owned()));
         }
         let connecting = Builder::system().method_timeout(CALL_TIMEOUT).build();
         match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
@@ -142,9 +122,7 @@ impl Bus {
 
     /// Calls a method of systemd's manager.
     pub(super) async fn manager<B: Serialize + DynamicType>(&self, method: &str, body: &B) -> zbus::Result<Message> {
-        self.0
-            .call_method(Some(SYSTEMD), "/org/freedesktop/systemd1", Some(MANAGER), method, body)
-            .await
+        self.0.call_method(Some(SYSTEMD), "/org/freedesktop/systemd1", Some(MANAGER), method, body).await
     }
 
     /// Has systemd send signals at all; returns its unique name on the bus.
@@ -160,17 +138,12 @@ impl Bus {
     /// Has the bus send (`AddMatch`) or no longer send (`RemoveMatch`) the signals that `rule` describes.
     pub(super) async fn matching(&self, method: &str, rule: &str) -> zbus::Result<()> {
         let name = "org.freedesktop.DBus";
-        self.0
-            .call_method(Some(name), "/org/freedesktop/DBus", Some(name), method, &rule)
-            .await?;
+        self.0.call_method(Some(name), "/org/freedesktop/DBus", Some(name), method, &rule).await?;
         Ok(())
     }
 
     async fn property<T: DeserializeOwned + Type>(&self, path: &str, interface: &str, name: &str) -> zbus::Result<T> {
-        let reply = self
-            .0
-            .call_method(Some(SYSTEMD), path, Some(PROPERTIES), "Get", &(interface, name))
-            .await?;
+        let reply = self.0.call_method(Some(SYSTEMD), path, Some(PROPERTIES), "Get", &(interface, name)).await?;
         let body = reply.body();
         Ok(body.deserialize::<as_variant::Deserialize<'_, T>>()?.0)
     }
@@ -190,10 +163,7 @@ impl Bus {
         let reply = reply?;
         let listed: Vec<Listed> = reply.body().deserialize()?;
         let main = main?;
-        Ok(listed
-            .into_iter()
-            .next()
-            .and_then(|listed| reading(listed, main, reply.recv_position())))
+        Ok(listed.into_iter().next().and_then(|listed| reading(listed, main, reply.recv_position())))
     }
 
     /// Looks at every loaded unit that matches one of `globs` and is `wanted`.
@@ -225,13 +195,7 @@ impl Bus {
             self.property(path, SERVICE, "ExecMainCode"),
             self.property(path, SERVICE, "ExecMainStatus"),
         )?;
-        Ok(Some(Main {
-            pid,
-            result,
-            restarts,
-            code,
-            status,
-        }))
+        Ok(Some(Main { pid, result, restarts, code, status }))
     }
 }
 

@@ -53,16 +53,8 @@ impl Systemd {
         if !name::is_unit(unit) {
             return Err(unknown());
         }
-        let reading = self
-            .bus()
-            .await?
-            .read(unit)
-            .await
-            .map_err(|error| ServiceError::NoSystemd(error.to_string()))?;
-        let mut status = reading
-            .filter(|reading| !reading.is_absent())
-            .ok_or_else(unknown)?
-            .status(None);
+        let reading = self.bus().await?.read(unit).await.map_err(|error| ServiceError::NoSystemd(error.to_string()))?;
+        let mut status = reading.filter(|reading| !reading.is_absent()).ok_or_else(unknown)?.status(None);
         unit.clone_into(&mut status.name);
         Ok(status)
     }

@@ -18,11 +18,7 @@ impl Wanted {
     /// Sorts `names` into unit names and patterns. A name without a dot belongs to the `command` manager, and one
     /// that no unit can have belongs to nobody: both are left out.
     pub(super) fn new(names: &BTreeSet<String>) -> Self {
-        let (globs, exact) = names
-            .iter()
-            .filter(|name| is_sound(name))
-            .cloned()
-            .partition(|name| is_glob(name));
+        let (globs, exact) = names.iter().filter(|name| is_sound(name)).cloned().partition(|name| is_glob(name));
         let mut wanted = Self { exact, globs };
         wanted.exact.retain(|name| is_unit(name));
         wanted
@@ -154,10 +150,7 @@ mod tests {
 
     #[test]
     fn paths_there_and_back() {
-        assert_eq!(
-            path("app@1-x.service"),
-            "/org/freedesktop/systemd1/unit/app_401_2dx_2eservice"
-        );
+        assert_eq!(path("app@1-x.service"), "/org/freedesktop/systemd1/unit/app_401_2dx_2eservice");
         assert_eq!(path("1.service"), "/org/freedesktop/systemd1/unit/_31_2eservice");
         for unit in ["nginx.service", "app@1-x.service", "1.service", "a\\x2db.mount"] {
             assert_eq!(of_path(&path(unit)).as_deref(), Some(unit));

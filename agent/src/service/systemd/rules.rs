@@ -53,10 +53,7 @@ mod tests {
         let aliases = BTreeMap::from([("a.service".to_owned(), "b.service".to_owned())]);
         let all = rules(&wanted(&["a.service"]), &aliases);
         assert_eq!(all.len(), 2 + 4);
-        assert!(
-            all.iter()
-                .any(|rule| rule.contains("path='/org/freedesktop/systemd1/unit/b_2eservice'"))
-        );
+        assert!(all.iter().any(|rule| rule.contains("path='/org/freedesktop/systemd1/unit/b_2eservice'")));
         assert!(all.iter().any(|rule| rule.contains("arg2='b.service'")));
     }
 
@@ -67,10 +64,7 @@ mod tests {
         for names in [&["*"][..], &many] {
             let all = rules(&wanted(names), &BTreeMap::new());
             assert_eq!(all.len(), 2 + 3);
-            assert!(
-                all.iter()
-                    .any(|rule| rule.contains("path_namespace='/org/freedesktop/systemd1/unit'"))
-            );
+            assert!(all.iter().any(|rule| rule.contains("path_namespace='/org/freedesktop/systemd1/unit'")));
         }
     }
 }

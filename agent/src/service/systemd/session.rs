@@ -24,11 +24,7 @@ enum Answer {
     /// A look at names and patterns: units, each with the name that was asked for unless a pattern was.
     Looked(zbus::Result<Vec<(Option<String>, Option<Reading>)>>),
     /// The type of a unit's job.
-    Job {
-        unit: String,
-        id: u32,
-        kind: Option<JobKind>,
-    },
+    Job { unit: String, id: u32, kind: Option<JobKind> },
 }
 
 /// One connection's worth of watching.
@@ -125,8 +121,7 @@ impl<'a> Session<'a> {
 
     /// Looks at everything again, after a time when signals may have been missed.
     fn look_at_all(&mut self) {
-        self.look
-            .extend(self.wanted.exact.iter().chain(&self.wanted.globs).cloned());
+        self.look.extend(self.wanted.exact.iter().chain(&self.wanted.globs).cloned());
     }
 
     /// Brings the match rules up to date and looks at what is to be looked at, unless that is under way.
@@ -140,8 +135,7 @@ impl<'a> Session<'a> {
         let drop = self.rules.difference(&rules).cloned().collect();
         self.rules = rules;
         let (bus, look, wanted) = (self.bus.clone(), mem::take(&mut self.look), self.wanted.clone());
-        self.tasks
-            .spawn(async move { Answer::Looked(look_at(&bus, add, drop, look, &wanted).await) });
+        self.tasks.spawn(async move { Answer::Looked(look_at(&bus, add, drop, look, &wanted).await) });
     }
 
     fn answer(&mut self, answer: Answer) -> zbus::Result<()> {
@@ -186,11 +180,7 @@ impl<'a> Session<'a> {
         }
         if self.is_watched(&reading.unit) {
             let path = name::path(&reading.unit);
-            let unit = self
-                .known
-                .units
-                .entry(path.clone())
-                .or_insert_with(|| Unit::new(reading.unit.clone()));
+            let unit = self.known.units.entry(path.clone()).or_insert_with(|| Unit::new(reading.unit.clone()));
             unit.read(&reading);
             self.tell(&path);
         }
@@ -258,11 +248,7 @@ impl<'a> Session<'a> {
         let Some(changed) = Changed::decode(message)? else {
             return Ok(());
         };
-        let unit = self
-            .known
-            .units
-            .entry(path.to_owned())
-            .or_insert_with(|| Unit::new(name.clone()));
+        let unit = self.known.units.entry(path.to_owned()).or_insert_with(|| Unit::new(name.clone()));
         match changed {
             Changed::Main(main) => unit.main_changed(main),
             // Asking for a unit that does not exist makes systemd announce one that is down.
@@ -277,11 +263,7 @@ impl<'a> Session<'a> {
                         let (bus, unit) = (self.bus.clone(), path.to_owned());
                         self.tasks.spawn(async move {
                             // An error means that the job is over already.
-                            Answer::Job {
-                                unit,
-                                id,
-                                kind: bus.job_kind(job.as_str()).await.ok(),
-                            }
+                            Answer::Job { unit, id, kind: bus.job_kind(job.as_str()).await.ok() }
                         });
                     }
                     Some(false) => (),
@@ -299,11 +281,7 @@ impl<'a> Session<'a> {
     fn tell(&mut self, path: &str) {
         let Some(unit) = self.known.units.get(path) else { return };
         let Some(status) = unit.status() else { return };
-        let aliases = self
-            .aliases
-            .iter()
-            .filter(|(_, target)| *target == unit.name())
-            .map(|(alias, _)| alias.as_str());
+        let aliases = self.aliases.iter().filter(|(_, target)| *target == unit.name()).map(|(alias, _)| alias.as_str());
         let own = self.wanted.covers(unit.name()).then_some(unit.name());
         for name in own.into_iter().chain(aliases) {
             let mut status = status.clone();
@@ -345,12 +323,7 @@ async fn look_at(
         }
     }
     if !globs.is_empty() {
-        readings.extend(
-            bus.list(&globs, wanted)
-                .await?
-                .into_iter()
-                .map(|reading| (None, Some(reading))),
-        );
+        readings.extend(bus.list(&globs, wanted).await?.into_iter().map(|reading| (None, Some(reading))));
     }
     Ok(readings)
 }

@@ -26,18 +26,8 @@ pub(super) struct Main {
 impl Main {
     /// For units that are no services: only whether they failed is known.
     pub(super) fn none(state: ActiveState) -> Self {
-        let result = if state == ActiveState::Failed {
-            "failed"
-        } else {
-            "success"
-        };
-        Self {
-            pid: 0,
-            result: result.to_owned(),
-            restarts: 0,
-            code: 0,
-            status: 0,
-        }
+        let result = if state == ActiveState::Failed { "failed" } else { "success" };
+        Self { pid: 0, result: result.to_owned(), restarts: 0, code: 0, status: 0 }
     }
 }
 
@@ -131,13 +121,7 @@ struct Job {
 
 impl Job {
     fn new(id: u32, kind: Kind, came_up: bool) -> Self {
-        Self {
-            id,
-            kind,
-            came_up,
-            was_down: false,
-            stops_cleanly: false,
-        }
+        Self { id, kind, came_up, was_down: false, stops_cleanly: false }
     }
 
     /// Whether it is this job that takes a unit down; `None` while the type is not known.
@@ -252,17 +236,10 @@ impl Unit {
     /// Takes in the type of a job; `None` if it was over before it could be read.
     pub(super) fn job_is(&mut self, id: u32, kind: Option<JobKind>) {
         let kind = kind.map_or(Kind::Missed, Kind::Known);
-        for job in [&mut self.job, &mut self.undecided]
-            .into_iter()
-            .flatten()
-            .filter(|job| job.id == id)
-        {
+        for job in [&mut self.job, &mut self.undecided].into_iter().flatten().filter(|job| job.id == id) {
             job.kind = kind;
         }
-        let stopping = self
-            .seen
-            .as_ref()
-            .is_some_and(|(state, _)| state.active == ActiveState::Deactivating);
+        let stopping = self.seen.as_ref().is_some_and(|(state, _)| state.active == ActiveState::Deactivating);
         if stopping && kind == Kind::Known(JobKind::Stop) && self.job.is_some_and(|job| job.id == id) {
             self.stop_requested = Some(true);
         }
@@ -307,10 +284,7 @@ impl Unit {
         if self.job.is_none_or(|job| job.id != reading.state.job) {
             let id = reading.state.job;
             let came_up = is_up(reading.state.active);
-            self.job = reading.job.map(|kind| Job {
-                was_down: down,
-                ..Job::new(id, Kind::Known(kind), came_up)
-            });
+            self.job = reading.job.map(|kind| Job { was_down: down, ..Job::new(id, Kind::Known(kind), came_up) });
         }
         (self.at, self.removed) = (reading.at, false);
         self.main = Some(reading.main.clone());

@@ -20,11 +20,7 @@ struct Source {
 
 /// Every source, with its metrics in the units the conventions give (bytes, ratios 0..1, seconds).
 const SOURCES: [Source; 5] = [
-    Source {
-        name: "cpu",
-        metrics: &["system.cpu.utilization", "system.cpu.logical.count"],
-        read: Readers::cpu,
-    },
+    Source { name: "cpu", metrics: &["system.cpu.utilization", "system.cpu.logical.count"], read: Readers::cpu },
     Source {
         name: "memory",
         metrics: &[
@@ -38,20 +34,12 @@ const SOURCES: [Source; 5] = [
     },
     Source {
         name: "load",
-        metrics: &[
-            "system.cpu.load_average.1m",
-            "system.cpu.load_average.5m",
-            "system.cpu.load_average.15m",
-        ],
+        metrics: &["system.cpu.load_average.1m", "system.cpu.load_average.5m", "system.cpu.load_average.15m"],
         read: Readers::load,
     },
     Source {
         name: "filesystem",
-        metrics: &[
-            "system.filesystem.usage",
-            "system.filesystem.utilization",
-            "system.filesystem.limit",
-        ],
+        metrics: &["system.filesystem.usage", "system.filesystem.utilization", "system.filesystem.limit"],
         read: Readers::filesystems,
     },
     Source {
@@ -128,31 +116,15 @@ impl Readers {
         let mut samples = vec![
             sample("system.memory.limit", &[], total),
             sample("system.memory.usage", &[("system.memory.state", "used")], used),
-            sample(
-                "system.memory.usage",
-                &[("system.memory.state", "free")],
-                system.free_memory() as f64,
-            ),
-            sample(
-                "system.memory.utilization",
-                &[("system.memory.state", "used")],
-                ratio(used, total),
-            ),
+            sample("system.memory.usage", &[("system.memory.state", "free")], system.free_memory() as f64),
+            sample("system.memory.utilization", &[("system.memory.state", "used")], ratio(used, total)),
             sample("system.paging.usage", &[("system.paging.state", "used")], swap_used),
-            sample(
-                "system.paging.usage",
-                &[("system.paging.state", "free")],
-                swap - swap_used,
-            ),
+            sample("system.paging.usage", &[("system.paging.state", "free")], swap - swap_used),
         ];
         // A host without swap has no share of it in use.
         if swap > 0.0 {
             let share = ratio(swap_used, swap);
-            samples.push(sample(
-                "system.paging.utilization",
-                &[("system.paging.state", "used")],
-                share,
-            ));
+            samples.push(sample("system.paging.utilization", &[("system.paging.state", "used")], share));
         }
         Ok(samples)
     }
@@ -181,11 +153,7 @@ impl Readers {
             samples.push(sample("system.filesystem.limit", &of, total));
             samples.push(sample("system.filesystem.usage", &state("used"), total - free));
             samples.push(sample("system.filesystem.usage", &state("free"), free));
-            samples.push(sample(
-                "system.filesystem.utilization",
-                &state("used"),
-                ratio(total - free, total),
-            ));
+            samples.push(sample("system.filesystem.utilization", &state("used"), ratio(total - free, total)));
         }
         Ok(samples)
     }
@@ -196,35 +164,14 @@ impl Readers {
         let mut samples = Vec::new();
         for (interface, data) in &*networks {
             let interface = interface.to_string_lossy();
-            let direction = |direction| {
-                [
-                    ("network.interface.name", &*interface),
-                    ("network.io.direction", direction),
-                ]
-            };
+            let direction = |direction| [("network.interface.name", &*interface), ("network.io.direction", direction)];
             let (receive, transmit) = (direction("receive"), direction("transmit"));
             samples.push(sample("system.network.io", &receive, data.total_received() as f64));
             samples.push(sample("system.network.io", &transmit, data.total_transmitted() as f64));
-            samples.push(sample(
-                "system.network.packets",
-                &receive,
-                data.total_packets_received() as f64,
-            ));
-            samples.push(sample(
-                "system.network.packets",
-                &transmit,
-                data.total_packets_transmitted() as f64,
-            ));
-            samples.push(sample(
-                "system.network.errors",
-                &receive,
-                data.total_errors_on_received() as f64,
-            ));
-            samples.push(sample(
-                "system.network.errors",
-                &transmit,
-                data.total_errors_on_transmitted() as f64,
-            ));
+            samples.push(sample("system.network.packets", &receive, data.total_packets_received() as f64));
+            samples.push(sample("system.network.packets", &transmit, data.total_packets_transmitted() as f64));
+            samples.push(sample("system.network.errors", &receive, data.total_errors_on_received() as f64));
+            samples.push(sample("system.network.errors", &transmit, data.total_errors_on_transmitted() as f64));
         }
         Ok(samples)
     }
@@ -232,10 +179,7 @@ impl Readers {
 
 fn sample(metric: &'static str, attributes: &[(&'static str, &str)], value: f64) -> Sample {
     let attributes = attributes.iter().map(|(key, value)| (*key, (*value).into())).collect();
-    Sample {
-        series: SeriesName { metric, attributes },
-        value,
-    }
+    Sample { series: SeriesName { metric, attributes }, value }
 }
 
 /// Part of a whole, 0 where there is no whole.
@@ -252,12 +196,7 @@ mod tests {
         let mut readers = Readers::default();
         for source in SOURCES {
             for sample in (source.read)(&mut readers).unwrap() {
-                assert!(
-                    source.metrics.contains(&sample.series.metric),
-                    "{}: {}",
-                    source.name,
-                    sample.series.metric
-                );
+                assert!(source.metrics.contains(&sample.series.metric), "{}: {}", source.name, sample.series.metric);
                 assert!(sample.value.is_finite() && sample.value >= 0.0, "{sample:?}");
             }
         }
@@ -266,12 +205,8 @@ mod tests {
     #[test]
     fn utilisation_is_a_ratio() {
         let mut readers = Readers::default();
-        let used = readers
-            .memory()
-            .unwrap()
-            .into_iter()
-            .find(|s| s.series.metric == "system.memory.utilization")
-            .unwrap();
+        let used =
+            readers.memory().unwrap().into_iter().find(|s| s.series.metric == "system.memory.utilization").unwrap();
         assert!((0.0..=1.0).contains(&used.value), "{used:?}");
     }
 }

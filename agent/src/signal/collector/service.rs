@@ -41,14 +41,8 @@ pub fn attributes(status: &ServiceStatus) -> Vec<Attribute> {
     ];
     let mut known = |key: &str, value: Option<Value>| attributes.extend(value.map(|value| Attribute::new(key, value)));
     known("process.pid", status.main_pid.map(|pid| Value::Integer(pid.into())));
-    known(
-        "process.exit.code",
-        status.exit_code.map(|code| Value::Integer(code.into())),
-    );
-    known(
-        "process.exit.signal",
-        status.exit_signal.map(|signal| Value::Integer(signal.into())),
-    );
+    known("process.exit.code", status.exit_code.map(|code| Value::Integer(code.into())));
+    known("process.exit.signal", status.exit_signal.map(|signal| Value::Integer(signal.into())));
     known("service.stop_requested", status.stop_requested.map(Value::Boolean));
     attributes
 }

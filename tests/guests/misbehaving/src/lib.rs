@@ -46,11 +46,7 @@ struct Misbehaving {
 
 impl Misbehaving {
     fn misbehaves(&self, call: &str) -> Deed {
-        if self.config.call == call && self.batches >= self.config.after {
-            self.config.deed
-        } else {
-            Deed::Nothing
-        }
+        if self.config.call == call && self.batches >= self.config.after { self.config.deed } else { Deed::Nothing }
     }
 
     /// The deeds that need no answer to go wrong in.
@@ -74,7 +70,7 @@ impl Misbehaving {
             }
             Deed::Sleep => std::thread::sleep(Duration::from_secs(3600)),
             Deed::LogFlood => (0..10_000).for_each(|n| log(&format!("line {n}"))),
-            Deed::LogHuge => log(&"x".repeat(8 << 20)),
+            Deed::LogHuge => log(&"x".repeat(4 << 20)),
             Deed::StateBomb => {
                 for n in 0..300 {
                     if let Err(error) = salve_plugin_sdk::state::set(&format!("key {n}"), &"v".repeat(1000)) {
@@ -103,13 +99,7 @@ impl Remediator for Misbehaving {
     fn configure(config: Config) -> Result<(Self, Subscription), String> {
         let plugin = Self { config, batches: 0 };
         plugin.misbehave("configure");
-        Ok((
-            plugin,
-            Subscription::new()
-                .service("*")
-                .metric("system.*")
-                .every(Duration::from_millis(100)),
-        ))
+        Ok((plugin, Subscription::new().service("*").metric("system.*").every(Duration::from_millis(100))))
     }
 
     fn detect(&mut self, _: &Batch<'_>) -> Vec<Finding> {
@@ -118,10 +108,8 @@ impl Remediator for Misbehaving {
         self.batches += 1;
         let fault = Fault::new("test.fault", "demo");
         match deed {
-            Deed::Oversized => vec![fault.summary("x".repeat(16 << 20)).present()],
-            Deed::ManyFindings => (0..1000)
-                .map(|n| Fault::new("test.fault", format!("t{n}")).present())
-                .collect(),
+            Deed::Oversized => vec![fault.summary("x".repeat(4 << 20)).present()],
+            Deed::ManyFindings => (0..1000).map(|n| Fault::new("test.fault", format!("t{n}")).present()).collect(),
             Deed::EmptyNames => vec![Fault::new("", "").present()],
             _ => vec![fault.present()],
         }

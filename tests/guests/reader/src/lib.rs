@@ -24,9 +24,7 @@ impl Remediator for Reader {
     fn detect(&mut self, batch: &Batch<'_>) -> Vec<Finding> {
         let calls: i64 = state::get("calls").unwrap_or(0) + 1;
         let kept = state::set("calls", &calls).is_ok();
-        let now = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or(Duration::ZERO);
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
         // The hasher's keys come from the random numbers of the sandbox.
         let random = format!("{:?}", HashMap::<u8, u8>::new().hasher());
         let fault = match services::show(&self.0.service) {

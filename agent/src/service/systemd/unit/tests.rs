@@ -11,23 +11,14 @@ fn active() -> Unit {
 
 /// Both signals of one change. True if the job's type is to be asked for.
 fn step(unit: &mut Unit, active: ActiveState, job: u32, pid: u32) -> bool {
-    let main = Main {
-        pid,
-        ..Main::none(active)
-    };
+    let main = Main { pid, ..Main::none(active) };
     unit.main_changed(main);
-    let state = State {
-        active,
-        sub: String::new(),
-        job,
-    };
+    let state = State { active, sub: String::new(), job };
     unit.state_changed(state, Sequence::default()).unwrap()
 }
 
 fn requested(unit: &Unit) -> Option<bool> {
-    unit.status()
-        .expect("a status that does not wait for anything")
-        .stop_requested
+    unit.status().expect("a status that does not wait for anything").stop_requested
 }
 
 #[test]
@@ -107,18 +98,8 @@ fn a_start_that_fails_slowly_was_not_asked_for() {
     step(&mut unit, Inactive, 0, 0);
     step(&mut unit, Activating, 7, 200);
     unit.job_is(7, Some(JobKind::Start));
-    unit.main_changed(Main {
-        result: "exit-code".to_owned(),
-        ..Main::none(Deactivating)
-    });
-    unit.state_changed(
-        State {
-            active: Deactivating,
-            sub: String::new(),
-            job: 7,
-        },
-        Sequence::default(),
-    );
+    unit.main_changed(Main { result: "exit-code".to_owned(), ..Main::none(Deactivating) });
+    unit.state_changed(State { active: Deactivating, sub: String::new(), job: 7 }, Sequence::default());
     assert_eq!(requested(&unit), Some(false));
 }
 
@@ -192,18 +173,8 @@ fn a_process_of_a_unit_that_is_down_is_about_to_be_its_start() {
     let failed = unit.status();
     step(&mut unit, Failed, 8, 200);
     assert_eq!(unit.status(), failed);
-    unit.main_changed(Main {
-        result: "success".to_owned(),
-        ..Main::none(Failed)
-    });
-    unit.state_changed(
-        State {
-            active: Failed,
-            sub: String::new(),
-            job: 8,
-        },
-        Sequence::default(),
-    );
+    unit.main_changed(Main { result: "success".to_owned(), ..Main::none(Failed) });
+    unit.state_changed(State { active: Failed, sub: String::new(), job: 8 }, Sequence::default());
     assert_eq!(unit.status(), failed, "nor is a failure without a reason one");
     step(&mut unit, Active, 8, 200);
     assert_eq!(unit.status().unwrap().main_pid, Some(200));
@@ -212,11 +183,7 @@ fn a_process_of_a_unit_that_is_down_is_about_to_be_its_start() {
 #[test]
 fn half_a_change_is_no_status() {
     let mut unit = Unit::new("web.service".to_owned());
-    let state = State {
-        active: Active,
-        sub: "running".to_owned(),
-        job: 0,
-    };
+    let state = State { active: Active, sub: "running".to_owned(), job: 0 };
     assert_eq!(unit.state_changed(state.clone(), Sequence::default()), None);
     assert_eq!(unit.status(), None);
     let mut mount = Unit::new("tmp.mount".to_owned());
@@ -229,11 +196,7 @@ fn readings_tell_what_was_seen_and_no_more() {
     let reading = |active, job: Option<JobKind>| Reading {
         unit: "web.service".to_owned(),
         load: "loaded".to_owned(),
-        state: State {
-            active,
-            sub: String::new(),
-            job: u32::from(job.is_some()),
-        },
+        state: State { active, sub: String::new(), job: u32::from(job.is_some()) },
         job,
         main: Main::none(active),
         at: Sequence::default(),
@@ -263,19 +226,8 @@ fn readings_tell_what_was_seen_and_no_more() {
 fn how_the_process_ended() {
     let told = |code, status| {
         let mut unit = Unit::new("web.service".to_owned());
-        unit.main_changed(Main {
-            code,
-            status,
-            ..Main::none(Failed)
-        });
-        unit.state_changed(
-            State {
-                active: Failed,
-                sub: String::new(),
-                job: 0,
-            },
-            Sequence::default(),
-        );
+        unit.main_changed(Main { code, status, ..Main::none(Failed) });
+        unit.state_changed(State { active: Failed, sub: String::new(), job: 0 }, Sequence::default());
         let status = unit.status().unwrap();
         (status.exit_code, status.exit_signal)
     };

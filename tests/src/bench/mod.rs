@@ -1,0 +1,69 @@
+//! The benchmarks: a file each, with the peers measured in the same run, in turns.
+//!
+//! Nothing here fails because a number is bad: goals are printed as met or missed. What fails is a benchmark that could
+//! not be carried out.
+
+mod dispatch;
+mod footprint;
+mod layout;
+mod peers;
+mod recovery;
+mod report;
+mod service;
+mod stats;
+
+use anyhow::{Context, Result, bail};
+
+use layout::Layout;
+use report::Report;
+
+const USAGE: &str = "\
+Usage: salve-bench [--quick] [NAME]
+
+  recovery   kill -9 of a service until its successor answers
+  dispatch   one detection on 50 readings
+  footprint  memory and CPU of an agent that has nothing to heal
+
+Without NAME all of them. --quick measures less long. `cargo xtask bench [NAME]` builds what they need first.
+";
+
+/// Every benchmark, in the order they run in.
+const BENCHMARKS: [(&str, Benchmark); 3] = [
+    ("recovery", recovery::run),
+    ("dispatch", dispatch::run),
+    ("footprint", footprint::run),
+];
+
+type Benchmark = fn(&Setting, &mut Report) -> Result<()>;
+
+/// What every benchmark is given.
+struct Setting {
+    layout: Layout,
+    quick: bool,
+}
+
+/// Runs what the command line asks for.
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    let (mut quick, mut name) = (false, None);
+    for argument in arguments {
+        match argument.as_str() {
+            "--quick" => quick = true,
+            "--help" | "-h" => {
+                print!("{USAGE}");
+                return Ok(());
+            }
+            other if name.is_none() && BENCHMARKS.iter().any(|(known, _)| *known == other) => name = Some(other),
+            other => bail!("`{other}` makes no sense here\n\n{USAGE}"),
+        }
+    }
+    let layout = Layout::find()?;
+    let setting = Setting { layout, quick };
+    for (known, benchmark) in BENCHMARKS {
+        if name.is_none_or(|name| name == known) {
+            let mut report = Report::begin(known);
+            benchmark(&setting, &mut report).with_context(|| format!("{known} could not be measured"))?;
+            report.save(&setting.layout.results())?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,56 @@
+//! Plugins and policies for tests.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::agent;
+
+/// The stock plugin `service-restart`, as `cargo xtask build-plugins` has built it.
+///
+/// # Panics
+/// When it has not been built.
+#[track_caller]
+pub fn service_restart() -> PathBuf {
+    let path = match agent::target() {
+        Ok(target) => target.join("plugins/service-restart.wasm"),
+        Err(error) => panic!("{error}"),
+    };
+    assert!(path.is_file(), "no {}: `cargo xtask build-plugins`", path.display());
+    path
+}
+
+/// Another build of the same plugin: a valid component of the same behaviour and with another digest, by one more custom
+/// section at its end, which holds `note`.
+#[track_caller]
+pub fn another_build(plugin: &Path, note: &str) -> Vec<u8> {
+    let mut component = match fs::read(plugin) {
+        Ok(component) => component,
+        Err(error) => panic!("{}: {error}", plugin.display()),
+    };
+    let name = "note";
+    let length = u8::try_from(1 + name.len() + note.len()).unwrap_or(u8::MAX);
+    assert!(length < 0x80, "longer lengths take more than one byte of LEB128");
+    component.extend([0, length, 4]); // The section's kind, its length, and that of its name.
+    component.extend(name.bytes().chain(note.bytes()));
+    component
+}
+
+/// A policy for `service-restart` that looks after one service, grants what the plugin asks for, and loses no time.
+pub fn policy(mode: &str, service: &str) -> String {
+    format!(
+        r#"plugin = "service-restart"
+mode = "{mode}"
+
+[config]
+services = ["{service}"]
+settle_ms = 50
+
+[grant]
+actions = ["service.restart:{service}", "service.start:{service}", "service.reset-failed:{service}"]
+
+[guard]
+attempts = 3
+backoff = {{ initial = "10ms", factor = 1.0, max = "10ms" }}
+"#
+    )
+}
