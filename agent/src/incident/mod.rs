@@ -1,6 +1,8 @@
 //! Incidents: from a finding to its resolution. Knows no collector and no actuator by name.
 
 mod engine;
+#[cfg(test)]
+mod engine_tests;
 mod ident;
 pub mod ledger;
 mod model;

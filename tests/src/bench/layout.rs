@@ -20,10 +20,7 @@ impl Layout {
         let program = env::current_exe().context("cannot tell where this program is")?;
         let profile = program.parent().context("this program is nowhere")?;
         let target = profile.parent().context("this program is in no target directory")?;
-        Ok(Self {
-            target: target.to_owned(),
-            profile: profile.to_owned(),
-        })
+        Ok(Self { target: target.to_owned(), profile: profile.to_owned() })
     }
 
     /// The agent: `$SALVE_BIN`, else the one beside this program.

@@ -28,11 +28,8 @@ Without NAME all of them. --quick measures less long. `cargo xtask bench [NAME]`
 ";
 
 /// Every benchmark, in the order they run in.
-const BENCHMARKS: [(&str, Benchmark); 3] = [
-    ("recovery", recovery::run),
-    ("dispatch", dispatch::run),
-    ("footprint", footprint::run),
-];
+const BENCHMARKS: [(&str, Benchmark); 3] =
+    [("recovery", recovery::run), ("dispatch", dispatch::run), ("footprint", footprint::run)];
 
 type Benchmark = fn(&Setting, &mut Report) -> Result<()>;
 

@@ -34,12 +34,7 @@ impl Report {
     /// Says which benchmark begins.
     pub(super) fn begin(name: &'static str) -> Self {
         println!("\n=== {name} ===");
-        Self {
-            name,
-            tables: Vec::new(),
-            goals: Vec::new(),
-            notes: Vec::new(),
-        }
+        Self { name, tables: Vec::new(), goals: Vec::new(), notes: Vec::new() }
     }
 
     /// A sentence on how it was measured, or on what was not.
@@ -51,10 +46,8 @@ impl Report {
 
     /// Samples as a table of medians, and of their ratios to the medians of the rows that `peers` names.
     pub(super) fn samples(&mut self, title: &str, unit: &str, rows: &[Row<'_>], peers: &[&str]) {
-        let summaries: Vec<(&Row<'_>, Summary)> = rows
-            .iter()
-            .filter_map(|row| Some((row, Summary::of(row.samples)?)))
-            .collect();
+        let summaries: Vec<(&Row<'_>, Summary)> =
+            rows.iter().filter_map(|row| Some((row, Summary::of(row.samples)?))).collect();
         let peers: Vec<(&str, f64)> = peers
             .iter()
             .filter_map(|peer| {
@@ -62,13 +55,8 @@ impl Report {
                 Some((*peer, summary.median))
             })
             .collect();
-        let mut columns = vec![
-            String::new(),
-            format!("median {unit}"),
-            "min".to_owned(),
-            "p90".to_owned(),
-            "n".to_owned(),
-        ];
+        let mut columns =
+            vec![String::new(), format!("median {unit}"), "min".to_owned(), "p90".to_owned(), "n".to_owned()];
         columns.extend(peers.iter().map(|(peer, _)| format!("/ {peer}")));
         let mut lines = Vec::new();
         let mut json_rows = Vec::new();
@@ -78,10 +66,8 @@ impl Report {
             line.push(row.samples.len().to_string());
             line.extend(peers.iter().map(|(_, median)| number(summary.median / median)));
             lines.push(line);
-            let ratios: Map<String, Value> = peers
-                .iter()
-                .map(|(peer, median)| ((*peer).to_owned(), json!(summary.median / median)))
-                .collect();
+            let ratios: Map<String, Value> =
+                peers.iter().map(|(peer, median)| ((*peer).to_owned(), json!(summary.median / median))).collect();
             json_rows.push(json!({
                 "name": row.name,
                 "median": summary.median,

@@ -41,15 +41,12 @@ impl Service {
     pub(super) fn found(socket: &Path) -> Result<Self> {
         wait::attempt(DEADLINE, || ask(socket).ok())
             .with_context(|| format!("nobody answered on {} for {DEADLINE:?}", socket.display()))?;
-        Ok(Self {
-            socket: socket.to_owned(),
-            up_since: Instant::now(),
-        })
+        Ok(Self { socket: socket.to_owned(), up_since: Instant::now() })
     }
 
-    /// Kills its process, once that has been up for long enough, and waits for the next one to answer.
-    pub(super) fn kill(&mut self) -> Result<Recovery> {
-        wait::attempt(UP.saturating_sub(self.up_since.elapsed()), || None::<()>);
+    /// Kills its process, once that has been up for long enough and `longer`, and waits for the next one to answer.
+    pub(super) fn kill(&mut self, longer: Duration) -> Result<Recovery> {
+        wait::attempt((UP + longer).saturating_sub(self.up_since.elapsed()), || None::<()>);
         let old = ask(&self.socket).with_context(|| format!("{} does not answer", self.socket.display()))?;
         let process = pidfd_open(old, PidfdFlags::empty())?;
         let (killed, start) = (SystemTime::now(), Instant::now());
@@ -68,6 +65,12 @@ impl Service {
         let took = self.up_since - start;
         Ok(Recovery { killed, took })
     }
+}
+
+/// Sends a signal to the process that answers on `socket`.
+pub(super) fn signal(socket: &Path, signal: Signal) -> Result<()> {
+    let process = pidfd_open(ask(socket)?, PidfdFlags::empty())?;
+    Ok(pidfd_send_signal(&process, signal)?)
 }
 
 /// Which process answers, as this machine numbers it: what it says of itself is its number in its own namespace.

@@ -13,11 +13,7 @@ impl Summary {
     pub(super) fn of(samples: &[f64]) -> Option<Self> {
         let mut sorted = samples.to_vec();
         sorted.sort_by(f64::total_cmp);
-        Some(Self {
-            median: quantile(&sorted, 0.5)?,
-            min: *sorted.first()?,
-            p90: quantile(&sorted, 0.9)?,
-        })
+        Some(Self { median: quantile(&sorted, 0.5)?, min: *sorted.first()?, p90: quantile(&sorted, 0.9)? })
     }
 }
 
