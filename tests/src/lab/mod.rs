@@ -31,4 +31,4 @@ mod web;
 pub use available::{Missing, available};
 pub use host::{Builder, Host};
 pub use network::Network;
-pub use skip::{host_or_skip, skip};
+pub use skip::{host_or_skip, skip, skip_without};

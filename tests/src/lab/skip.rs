@@ -1,6 +1,8 @@
 //! Tests that need the lab, on a machine that has none: skipped, but never in silence.
 
+use std::fmt::Display;
 use std::io::{self, Write};
+use std::path::Path;
 use std::{env, thread};
 
 use super::{Host, Missing, available};
@@ -30,19 +32,25 @@ pub fn host_or_skip(name: &str) -> Option<Host> {
 /// With `SALVE_REQUIRE_LAB=1`, instead of skipping.
 #[track_caller]
 pub fn skip() -> bool {
-    match available() {
-        Ok(()) => false,
-        Err(missing) if env::var(REQUIRE).is_ok_and(|value| value == "1") => panic!("{REQUIRE}=1, but {missing}"),
-        Err(missing) => {
-            tell(&missing);
-            true
-        }
-    }
+    available().is_err_and(|missing: Missing| skipped(&missing))
 }
 
-/// Writes past the test harness, which would show what a passing test prints to nobody.
-fn tell(missing: &Missing) {
+/// Whether the running test has to be skipped for want of a file of this machine. Says so on standard error, with `remedy`.
+///
+/// # Panics
+/// With `SALVE_REQUIRE_LAB=1`, instead of skipping.
+#[track_caller]
+pub fn skip_without(file: impl AsRef<Path>, remedy: &str) -> bool {
+    let file = file.as_ref();
+    !file.exists() && skipped(&format_args!("no {}: {remedy}", file.display()))
+}
+
+/// True, and said past the test harness, which would show what a passing test prints to nobody.
+#[track_caller]
+fn skipped(why: &dyn Display) -> bool {
+    assert!(!env::var(REQUIRE).is_ok_and(|value| value == "1"), "{REQUIRE}=1, but {why}");
     let thread = thread::current();
     let test = thread.name().unwrap_or("a test");
-    let _ = writeln!(io::stderr(), "skipped: {test}: {missing}");
+    let _ = writeln!(io::stderr(), "skipped: {test}: {why}");
+    true
 }
