@@ -111,7 +111,8 @@ fn what_is_no_plugin_is_refused_in_words() {
         }
         bytes
     };
-    let cases: [(&str, Vec<u8>, fn(&LoadError) -> bool); 8] = [
+    type Expected = fn(&LoadError) -> bool;
+    let cases: [(&str, Vec<u8>, Expected); 8] = [
         ("empty", vec![], |e| matches!(e, LoadError::NotWasm(_))),
         ("text", b"#!/bin/sh\nexit 1\n".to_vec(), |e| matches!(e, LoadError::NotWasm(_))),
         ("text that would be wasm", b"(component)".to_vec(), |e| matches!(e, LoadError::NotWasm(_))),

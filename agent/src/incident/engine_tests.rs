@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::engine::{Effect, Engine, Input, Question, Reply, Step, Topic};
-use super::{Cause, Fault, Finding, Incident, Plan, Record, Recovery, Severity, State, Verdict};
+use super::{
+    Cause, Effect, Engine, Fault, Finding, Incident, Input, Plan, Question, Record, Recovery, Reply, Severity, State,
+    Step, Topic, Verdict,
+};
 use crate::action::actuator::Order;
 use crate::action::{Action, Outcome};
 use crate::clock::{Now, Timestamp};

@@ -5,13 +5,15 @@ mod engine;
 mod engine_tests;
 mod ident;
 pub mod ledger;
+mod message;
 mod model;
 mod recency;
 mod record;
 mod runner;
 mod state;
 
-pub use engine::{Effect, Engine, Input, Question, Reply, Step, Topic};
+pub use engine::Engine;
+pub use message::{Effect, Input, Question, Reply, Step, Topic};
 pub use model::{Attempt, Cause, Fault, Finding, Incident, Plan, Recovery, Severity, Verdict};
 pub use recency::Recency;
 pub use record::Record;
