@@ -41,7 +41,7 @@ pub(crate) fn run(workspace: &Workspace, release: bool) -> Result<()> {
 
 /// From the service's death to the incident's end.
 fn tell(agent: &mut Agent) -> Result<()> {
-    wait::until("the agent to answer `salve status`", DEADLINE, ASK, || agent.status())?;
+    wait::until("the agent to run the plugin", DEADLINE, ASK, || agent.status())?;
     let old = wait::until("the service to be started", DEADLINE, LOOK, || agent.service(None))?;
     let before = agent.healed()?;
     println!("\nThe agent has started the service `demo` as process {old}. Killing it with SIGKILL.");
@@ -92,7 +92,12 @@ impl Agent {
     fn status(&mut self) -> Result<Option<()>> {
         self.running()?;
         let answer = self.command(&["status", "--json"]).output().context("cannot ask the agent")?;
-        Ok(serde_json::from_slice::<Value>(&answer.stdout).is_ok().then_some(()))
+        let Ok(status) = serde_json::from_slice::<Value>(&answer.stdout) else { return Ok(None) };
+        // A fault that comes before the plugin does is healed too, but only once the plugin is compiled.
+        let running = status["policies"].as_array().is_some_and(|all| {
+            !all.is_empty() && all.iter().all(|policy| policy["instance"]["state"] == "running")
+        });
+        Ok(running.then_some(()))
     }
 
     /// The service's process, once it lives and is not the old one.
