@@ -52,6 +52,7 @@ mod action;
 mod batch;
 #[doc(hidden)]
 pub mod bindings;
+mod duration;
 mod event;
 mod fault;
 mod incident;
@@ -69,6 +70,7 @@ pub use bindings::salve::plugin::types::{
     Action, Attempt, Attribute, Cause, Event, Fault, Finding, Outcome, Plan, Recovery, Selector, Severity,
     Subscription, Value, Verdict,
 };
+pub use duration::HumanDuration;
 pub use event::Attributes;
 pub use incident::Incident;
 pub use remediator::Remediator;
@@ -79,8 +81,8 @@ pub use {log, schemars, serde, serde_json};
 /// Everything a plugin usually names.
 pub mod prelude {
     pub use crate::{
-        Action, Attributes, Batch, Cause, Event, Fault, Finding, Incident, Plan, Recovery, Remediator, Severity,
-        Subscription, Value, Verdict,
+        Action, Attributes, Batch, Cause, Event, Fault, Finding, HumanDuration, Incident, Plan, Recovery, Remediator,
+        Severity, Subscription, Value, Verdict,
     };
     pub use schemars::JsonSchema;
     pub use serde::Deserialize;

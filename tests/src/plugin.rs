@@ -1,21 +1,24 @@
 //! Plugins and policies for tests.
 
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::agent;
 
-/// The stock plugin `service-restart`, as `cargo xtask build-plugins` has built it.
+/// The stock plugin `service-restart`: in `$SALVE_PLUGINS`, else where `cargo xtask build-plugins` puts it.
 ///
 /// # Panics
 /// When it has not been built.
 #[track_caller]
 pub fn service_restart() -> PathBuf {
-    let path = match agent::target() {
-        Ok(target) => target.join("plugins/service-restart.wasm"),
+    let directory =
+        env::var_os("SALVE_PLUGINS").map_or_else(|| agent::target().map(|it| it.join("plugins")), |it| Ok(it.into()));
+    let path = match directory {
+        Ok(directory) => directory.join("service-restart.wasm"),
         Err(error) => panic!("{error}"),
     };
-    assert!(path.is_file(), "no {}: `cargo xtask build-plugins`", path.display());
+    assert!(path.is_file(), "no {}: `cargo xtask build-plugins`, or set SALVE_PLUGINS", path.display());
     path
 }
 
@@ -43,7 +46,7 @@ mode = "{mode}"
 
 [config]
 services = ["{service}"]
-settle_ms = 50
+settle = "50ms"
 
 [grant]
 actions = ["service.restart:{service}", "service.start:{service}", "service.reset-failed:{service}"]

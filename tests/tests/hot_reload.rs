@@ -16,7 +16,7 @@ const WHILE: Duration = Duration::from_millis(500);
 
 /// An agent with the service `demo`, and neither plugin nor policy.
 fn bare() -> Builder {
-    Agent::builder().service("demo", "exec sleep infinity", "")
+    Agent::builder().service("demo", "exec sleep infinity", "autostart = true")
 }
 
 fn policy() -> String {
@@ -198,7 +198,7 @@ fn a_policy_that_breaks_leaves_the_one_before_it_in_force() {
         assert!(policy.contains(from), "{from}");
         policy.replacen(from, to, 1)
     };
-    let (mode, attempts, settle) = (line("mode"), line("attempts"), line("settle_ms"));
+    let (mode, attempts, settle) = (line("mode"), line("attempts"), line("settle"));
     let cases = [
         (edit("mode = \"auto\"", "mode = auto"), format!("demo.toml:{mode}:8:")),
         (edit("mode = ", "mod = "), format!("demo.toml:{mode}:1: unknown key `mod`; did you mean `mode`?")),
@@ -206,11 +206,12 @@ fn a_policy_that_breaks_leaves_the_one_before_it_in_force() {
             edit("attempts", "atempts"),
             format!("demo.toml:{attempts}:1: unknown key `atempts`; did you mean `attempts`?"),
         ),
-        (edit("settle_ms = 50", "settle_ms = \"50\""), format!("demo.toml:{settle}:")),
-        (edit("settle_ms = 50", "settle = 50"), "'settle' was unexpected".to_owned()),
+        (edit("settle = \"50ms\"", "settle = 50"), format!("demo.toml:{settle}:")),
+        (edit("settle = \"50ms\"", "settle = \"5 parsecs\""), "policy demo: ".to_owned()),
+        (edit("settle = ", "setle = "), "'setle' was unexpected".to_owned()),
         (edit("service.restart:", "service.explode:"), "service.explode".to_owned()),
         (String::new(), "missing field `plugin`".to_owned()),
-        ("\u{1}".to_owned(), "demo.toml:1:1:".to_owned()),
+        ("\u{1}".to_owned(), "demo.toml:1:".to_owned()),
     ];
     for (broken, complaint) in cases {
         fs::write(policy_file(&agent), broken).unwrap();

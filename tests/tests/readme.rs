@@ -1,7 +1,5 @@
 //! That the README's first steps work as they are written.
 
-#![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
-
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, symlink};
 use std::os::unix::net::UnixStream;

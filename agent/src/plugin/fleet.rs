@@ -243,6 +243,8 @@ impl Fleet {
                 if let Some(before) = before {
                     before.stop().await;
                 }
+                // Held until the door is there: the first thing an arrival brings is a question to it.
+                let mut questions = self.questions();
                 let handle = Handle::start(
                     Setup {
                         policy: policy.name.clone(),
@@ -257,7 +259,8 @@ impl Fleet {
                     instance,
                     subscription,
                 );
-                self.questions().insert(name.to_owned(), handle.questions());
+                questions.insert(name.to_owned(), handle.questions());
+                drop(questions);
                 self.instances.insert(name.to_owned(), handle);
                 self.refused.remove(name);
                 let mode = policy.rules.mode.as_str();
@@ -318,7 +321,7 @@ impl Fleet {
                 name: name.clone(),
                 digest: source.good.as_ref().map(|loaded| loaded.digest.to_string()),
                 description: source.good.as_ref().map(|loaded| loaded.description.clone()),
-                problem: source.problem.clone(),
+                problem: source.problem.clone().or_else(|| self.name_taken(name)),
             })
             .collect();
         let mut policies = Vec::new();
@@ -345,6 +348,19 @@ impl Fleet {
             }
             picture
         }));
+    }
+
+    /// Why a plugin without a policy does not run under the one of its own name: there would be two.
+    fn name_taken(&self, stem: &str) -> Option<String> {
+        let written = |name: &String| self.policies.get(name).and_then(|source| source.good.as_ref());
+        let used = self.policies.keys().filter_map(written).any(|policy| policy.plugin == stem);
+        let other = written(&stem.to_owned()).filter(|_| !used)?;
+        let directory = self.policy_files.path().display();
+        Some(format!(
+            "it has no policy, and cannot run under one of its own name: {directory}/{stem}.toml is about `{}`; write a \
+             policy for it under another name",
+            other.plugin
+        ))
     }
 
     /// Every policy, also those whose file was never good.

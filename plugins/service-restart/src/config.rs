@@ -2,7 +2,7 @@ use salve_plugin_sdk::prelude::*;
 
 /// What the operator writes under `[config]`.
 #[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Config {
     /// The services to watch: units (`nginx.service`, `app@*.service`) or `[services.NAME]` entries of the agent.
     #[serde(default)]
@@ -10,18 +10,18 @@ pub struct Config {
     /// Whether a service that ended by itself without an error is left alone.
     #[serde(default)]
     pub ignore_clean_exit: bool,
-    /// Milliseconds a service must have been up again before the recovery is judged.
-    #[serde(default = "settle_ms")]
-    pub settle_ms: u64,
-    /// Seconds it may take to come up after that.
-    #[serde(default = "start_deadline_s")]
-    pub start_deadline_s: u64,
+    /// How long a service must have been up again before the recovery is judged.
+    #[serde(default = "settle")]
+    pub settle: HumanDuration,
+    /// How long it may take to come up after that.
+    #[serde(default = "start_deadline")]
+    pub start_deadline: HumanDuration,
 }
 
-fn settle_ms() -> u64 {
-    1000
+fn settle() -> HumanDuration {
+    HumanDuration::from_secs(1)
 }
 
-fn start_deadline_s() -> u64 {
-    90
+fn start_deadline() -> HumanDuration {
+    HumanDuration::from_secs(90)
 }

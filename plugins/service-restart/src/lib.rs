@@ -60,7 +60,8 @@ impl Remediator for ServiceRestart {
     fn recover(&mut self, incident: &Incident) -> Recovery {
         let name = &incident.fault.target;
         // For a moment `failed` is all that shows of a service whose manager is about to restart it by itself.
-        if self.services.get(name).is_some_and(|seen| seen.standing(self.config.ignore_clean_exit) == Standing::Moving) {
+        if self.services.get(name).is_some_and(|seen| seen.standing(self.config.ignore_clean_exit) == Standing::Moving)
+        {
             return Recovery::wait(MANAGERS_TURN);
         }
         let start_limit_hit = self.services.get(name).is_some_and(Observed::hit_start_limit);
@@ -70,10 +71,7 @@ impl Remediator for ServiceRestart {
             0 | 1 => vec![Action::reset_failed_service(name), Action::start_service(name)],
             tried => return Recovery::escalate(format!("{name} is still down after {tried} attempts")),
         };
-        Plan::new(actions)
-            .settle(Duration::from_millis(self.config.settle_ms))
-            .deadline(Duration::from_secs(self.config.start_deadline_s))
-            .into()
+        Plan::new(actions).settle(*self.config.settle).deadline(*self.config.start_deadline).into()
     }
 
     fn verify(&mut self, incident: &Incident) -> Verdict {

@@ -51,7 +51,7 @@ fn deaths_nobody_asked_for_are_faults_and_others_are_not() {
 #[test]
 fn a_clean_exit_is_left_alone_where_the_operator_says_so() {
     let mut plugin =
-        Harness::<ServiceRestart>::new(r#"{ "services": ["nginx.service"], "ignore_clean_exit": true }"#).unwrap();
+        Harness::<ServiceRestart>::new(r#"{ "services": ["nginx.service"], "ignore-clean-exit": true }"#).unwrap();
     assert!(!is_raised(&plugin.event(state("inactive", "success", Some(false)))));
 }
 

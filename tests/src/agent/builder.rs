@@ -56,16 +56,15 @@ impl Builder {
         self
     }
 
-    /// Configures a service of the agent's own, started with it: `script` is what `sh` runs in [`Home`]'s directory, and
-    /// becomes the service. Each start adds a line to `NAME.starts`. `more` are further lines of the entry.
+    /// Configures a service of the agent's own: `script` is what `sh` runs in [`Home`]'s directory to start it. Each start
+    /// adds a line to `NAME.starts`. `more` are further lines of the entry, such as `autostart = true`.
     ///
-    /// What is left of it is killed when the [`Agent`] is dropped.
+    /// What is left of it is killed when the [`Agent`] is dropped, unless it has left the process group of its script; for
+    /// that there is a [`Reaper`](crate::reaper::Reaper).
     pub fn service(self, name: &str, script: &str, more: &str) -> Builder {
         // A string of JSON is one of TOML.
-        let script = serde_json::Value::from(format!("echo $$ >>{name}.starts; {script}"));
-        self.tables(&format!(
-            "[services.{name}]\nmanager = \"command\"\nautostart = true\ndirectory = \".\"\nstart = [\"sh\", \"-c\", {script}]\n{more}"
-        ))
+        let start = serde_json::json!(["sh", "-c", format!("echo $$ >>{name}.starts; {script}")]);
+        self.tables(&format!("[services.{name}]\nmanager = \"command\"\ndirectory = \".\"\nstart = {start}\n{more}"))
     }
 
     /// Installs a plugin: copies the file, under its own name.

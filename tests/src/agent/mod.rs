@@ -6,8 +6,9 @@ mod builder;
 mod home;
 mod service;
 
-use std::fs::OpenOptions;
-use std::process::{Command, ExitStatus, Output};
+use std::fs::{self, File, OpenOptions};
+use std::path::Path;
+use std::process::{Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 use std::{env, thread};
 
@@ -120,7 +121,33 @@ impl Agent {
         }
     }
 
-    /// The same with `--json`, which has to succeed: what it wrote to standard output.
+    /// Runs `salve agent` with another configuration, which has to be refused as bad with exit code 2, and returns what it
+    /// says.
+    ///
+    /// # Panics
+    /// When it runs, or ends otherwise.
+    #[track_caller]
+    pub fn refusal(&self, config: &Path) -> String {
+        let said = self.home.path().join("refusal.log");
+        let refused = || -> Result<Option<ExitStatus>> {
+            let mut command = self.command();
+            command.arg("agent").arg("--config").arg(config).stdout(Stdio::null()).stderr(File::create(&said)?);
+            let mut process = match &self.host {
+                Some(host) => host.spawn(&mut command)?,
+                None => Process::spawn(&mut command)?,
+            };
+            Ok(process.wait(STOPPED))
+        };
+        let status = match refused() {
+            Ok(status) => status,
+            Err(error) => panic!("cannot start {}: {error:#}", self.program),
+        };
+        let said = fs::read_to_string(&said).unwrap_or_default();
+        assert_eq!(status.and_then(|status| status.code()), Some(2), "{status:?}: {said}");
+        said
+    }
+
+    /// Runs [`Agent::cli`] with `--json`, which has to succeed: what it wrote to standard output.
     ///
     /// # Panics
     /// When it fails, or writes no JSON; then with what it wrote, and the end of the agent's log.

@@ -2,7 +2,10 @@
 //!
 //! Each looks after ten services of its own (`server.c`), whose memory is not counted, all at the same time.
 
+use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -20,6 +23,9 @@ const SERVICES: usize = 10;
 
 /// How long everybody may take to come to rest.
 const WARM_UP: Duration = Duration::from_secs(5);
+
+/// How often their threads are looked at: a thread that tokio does not need any more lives for ten seconds.
+const SAMPLE: Duration = Duration::from_secs(1);
 
 pub(super) fn run(setting: &Setting, report: &mut Report) -> Result<()> {
     let idle = Duration::from_secs(if setting.quick { 10 } else { 60 });
@@ -66,31 +72,37 @@ pub(super) fn run(setting: &Setting, report: &mut Report) -> Result<()> {
 
     wait::attempt(WARM_UP, || None::<()>);
     println!("idle for {} s", idle.as_secs());
-    let (start, before) = (Instant::now(), activities(&contenders)?);
-    wait::attempt(idle, || None::<()>);
-    let (seconds, after) = (start.elapsed().as_secs_f64(), activities(&contenders)?);
+    let start = Instant::now();
+    let mut threads: Vec<Threads> = contenders.iter().map(|(_, pids)| Threads::of(pids)).collect();
+    while start.elapsed() < idle {
+        wait::attempt(SAMPLE.min(idle.saturating_sub(start.elapsed())), || None::<()>);
+        for (threads, (_, pids)) in threads.iter_mut().zip(&contenders) {
+            threads.look_again(pids);
+        }
+    }
+    let seconds = start.elapsed().as_secs_f64();
 
     let mut rows = Vec::new();
-    for ((name, pids), (before, after)) in contenders.iter().zip(before.iter().zip(&after)) {
-        let memory = total(pids, memory).context("a process has ended")?;
-        let cpu = (after.cpu_s - before.cpu_s) / seconds * 100.0;
-        let wakeups = (after.wakeups - before.wakeups) / seconds;
+    for ((name, pids), threads) in contenders.iter().zip(&threads) {
+        let memory: Option<Vec<Memory>> = pids.iter().map(|pid| memory(*pid)).collect();
+        let memory = memory.with_context(|| format!("{name} has ended"))?;
+        let sum = |part: fn(&Memory) -> f64| memory.iter().map(part).sum::<f64>() / 1024.0;
         let values = vec![
-            memory.rss / 1024.0,
-            memory.anonymous / 1024.0,
-            memory.proportional / 1024.0,
-            after.threads,
-            cpu,
-            wakeups,
+            sum(|memory| memory.rss),
+            sum(|memory| memory.anonymous),
+            sum(|memory| memory.proportional),
+            threads.known.len() as f64,
+            threads.done.on_core / seconds * 100.0,
+            threads.done.wakeups / seconds,
         ];
         rows.push((name.clone(), values));
     }
     let columns = ["RSS MiB", "anonymous MiB", "PSS MiB", "threads", "CPU %", "wake-ups/s"];
     report.values(&format!("idle, over {} s", idle.as_secs()), &columns, &rows);
     report.note(format!(
-        "Salve's policies each subscribe to the metrics of CPU, memory, load and file systems at 1 s and to one of its \
+        "Salve's policies each subscribe to the metrics of CPU, memory and file systems at 1 s and to one of its \
          {SERVICES} services; Monit looks at {SERVICES} processes each second; runit waits for the exits of {SERVICES}, and \
-         is the sum of runsvdir and its runsv. RSS counts pages of a file twice that two processes share, PSS shares them out."
+         is the sum of runsvdir and its runsv. PSS shares out the pages of a file that several processes have mapped, as the two agents here have."
     ));
     Ok(())
 }
@@ -112,57 +124,58 @@ fn answer(services: &Services) -> Result<()> {
     services.sockets().iter().try_for_each(|socket| Service::found(socket).map(drop))
 }
 
-/// What processes have done until now.
-#[derive(Default)]
+/// What threads do.
+#[derive(Clone, Copy, Default)]
 struct Activity {
-    cpu_s: f64,
+    /// In seconds.
+    on_core: f64,
+    /// How often they went to sleep by themselves, which is about how often they were woken.
     wakeups: f64,
-    threads: f64,
 }
 
-fn activities(contenders: &[(String, Vec<Pid>)]) -> Result<Vec<Activity>> {
-    contenders.iter().map(|(name, pids)| total(pids, activity).with_context(|| format!("{name} has ended"))).collect()
+/// The threads of some processes, and what they have done since the first look. The kernel keeps no exact sum for a
+/// process (`stat` counts in 10 ms), and threads come and go: so each is looked at again and again.
+#[derive(Default)]
+struct Threads {
+    known: HashMap<OsString, Activity>,
+    done: Activity,
 }
 
-impl std::iter::Sum for Activity {
-    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
-        all.fold(Self::default(), |sum, one| Self {
-            cpu_s: sum.cpu_s + one.cpu_s,
-            wakeups: sum.wakeups + one.wakeups,
-            threads: sum.threads + one.threads,
-        })
+impl Threads {
+    fn of(pids: &[Pid]) -> Self {
+        let mut threads = Self::default();
+        threads.look_again(pids);
+        threads.done = Activity::default();
+        threads
+    }
+
+    /// What a thread did between the last look and its end is not seen.
+    fn look_again(&mut self, pids: &[Pid]) {
+        let tasks = pids.iter().filter_map(|pid| fs::read_dir(format!("/proc/{pid}/task")).ok());
+        let tasks = tasks.flatten().flatten();
+        let now: HashMap<OsString, Activity> =
+            tasks.filter_map(|task| Some((task.file_name(), activity(&task.path())?))).collect();
+        for (thread, activity) in &now {
+            let before = self.known.get(thread).copied().unwrap_or_default();
+            self.done.on_core += activity.on_core - before.on_core;
+            self.done.wakeups += activity.wakeups - before.wakeups;
+        }
+        self.known = now;
     }
 }
 
-/// Of all threads of a process: nanoseconds on a core, which `stat` would round to 10 ms, and how often each went to
-/// sleep by itself, which is about how often it was woken.
-fn activity(pid: Pid) -> Option<Activity> {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten();
-    let task = |task: fs::DirEntry| {
-        let times = fs::read_to_string(task.path().join("schedstat")).ok()?;
-        let on_core: f64 = times.split_whitespace().next()?.parse().ok()?;
-        let status = fs::read_to_string(task.path().join("status")).ok()?;
-        Some(Activity { cpu_s: on_core / 1e9, wakeups: field(&status, "voluntary_ctxt_switches:")?, threads: 1.0 })
-    };
-    Some(tasks.filter_map(task).sum())
+fn activity(task: &Path) -> Option<Activity> {
+    let times = fs::read_to_string(task.join("schedstat")).ok()?;
+    let nanos: f64 = times.split_whitespace().next()?.parse().ok()?;
+    let status = fs::read_to_string(task.join("status")).ok()?;
+    Some(Activity { on_core: nanos / 1e9, wakeups: field(&status, "voluntary_ctxt_switches:")? })
 }
 
 /// In KiB.
-#[derive(Default)]
 struct Memory {
     rss: f64,
     anonymous: f64,
     proportional: f64,
-}
-
-impl std::iter::Sum for Memory {
-    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
-        all.fold(Self::default(), |sum, one| Self {
-            rss: sum.rss + one.rss,
-            anonymous: sum.anonymous + one.anonymous,
-            proportional: sum.proportional + one.proportional,
-        })
-    }
 }
 
 fn memory(pid: Pid) -> Option<Memory> {
@@ -172,11 +185,6 @@ fn memory(pid: Pid) -> Option<Memory> {
         anonymous: field(&rollup, "Anonymous:")?,
         proportional: field(&rollup, "Pss:")?,
     })
-}
-
-/// Of all processes; none if one of them is gone.
-fn total<T: std::iter::Sum>(pids: &[Pid], look: impl Fn(Pid) -> Option<T>) -> Option<T> {
-    pids.iter().map(|pid| look(*pid)).collect::<Option<Vec<T>>>().map(|all| all.into_iter().sum())
 }
 
 /// The number behind a word at the beginning of a line.

@@ -44,9 +44,11 @@ impl Service {
         Ok(Self { socket: socket.to_owned(), up_since: Instant::now() })
     }
 
-    /// Kills its process, once that has been up for long enough and `longer`, and waits for the next one to answer.
-    pub(super) fn kill(&mut self, longer: Duration) -> Result<Recovery> {
-        wait::attempt((UP + longer).saturating_sub(self.up_since.elapsed()), || None::<()>);
+    /// Kills its process, after a rest of `quiet` and once it has been up for long enough, and waits for the next one to
+    /// answer.
+    pub(super) fn kill(&mut self, quiet: Duration) -> Result<Recovery> {
+        let rest = quiet.max(UP.saturating_sub(self.up_since.elapsed()));
+        wait::attempt(rest, || None::<()>);
         let old = ask(&self.socket).with_context(|| format!("{} does not answer", self.socket.display()))?;
         let process = pidfd_open(old, PidfdFlags::empty())?;
         let (killed, start) = (SystemTime::now(), Instant::now());

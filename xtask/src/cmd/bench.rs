@@ -14,10 +14,7 @@ use crate::{
 pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<()> {
     let missing = packages::install(LAB.iter().chain(PEERS))?;
     if !missing.is_empty() {
-        println!(
-            "Not measured, for want of these Debian packages:\n{}",
-            packages::list(&missing)
-        );
+        println!("Not measured, for want of these Debian packages:\n{}", packages::list(&missing));
     }
     plugins::build_all(workspace)?;
     // In one go, because both link all of the agent: that takes minutes, and so they do it side by side.

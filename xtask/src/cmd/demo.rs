@@ -94,9 +94,9 @@ impl Agent {
         let answer = self.command(&["status", "--json"]).output().context("cannot ask the agent")?;
         let Ok(status) = serde_json::from_slice::<Value>(&answer.stdout) else { return Ok(None) };
         // A fault that comes before the plugin does is healed too, but only once the plugin is compiled.
-        let running = status["policies"].as_array().is_some_and(|all| {
-            !all.is_empty() && all.iter().all(|policy| policy["instance"]["state"] == "running")
-        });
+        let running = status["policies"]
+            .as_array()
+            .is_some_and(|all| !all.is_empty() && all.iter().all(|policy| policy["instance"]["state"] == "running"));
         Ok(running.then_some(()))
     }
 

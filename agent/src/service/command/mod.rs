@@ -1,7 +1,7 @@
 //! Services that the agent runs itself, by the commands of their `[services.NAME]` entries: for hosts without systemd.
 //!
 //! The end of a process is pushed by the kernel (pidfd). Services survive the agent: they lead process groups of their
-//! own, and the next agent finds them again by what [`record`] says.
+//! own, and the next agent finds them again by what `record.rs` says.
 
 mod actor;
 mod group;

@@ -1,6 +1,6 @@
 //! Units of systemd, over D-Bus.
 //!
-//! What happens to a unit is pushed by systemd's signals, never polled; see [`unit`] for how they become a status.
+//! What happens to a unit is pushed by systemd's signals, never polled; see `unit.rs` for how they become a status.
 //! Without a system bus nothing is lost but systemd: every call says why, and watching goes on as soon as it is back.
 
 mod act;

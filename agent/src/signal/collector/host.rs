@@ -44,7 +44,7 @@ const SOURCES: [Source; 5] = [
     },
     Source {
         name: "network",
-        metrics: &["system.network.io", "system.network.packets", "system.network.errors"],
+        metrics: &["system.network.io", "system.network.packet.count", "system.network.errors"],
         read: Readers::networks,
     },
 ];
@@ -168,8 +168,8 @@ impl Readers {
             let (receive, transmit) = (direction("receive"), direction("transmit"));
             samples.push(sample("system.network.io", &receive, data.total_received() as f64));
             samples.push(sample("system.network.io", &transmit, data.total_transmitted() as f64));
-            samples.push(sample("system.network.packets", &receive, data.total_packets_received() as f64));
-            samples.push(sample("system.network.packets", &transmit, data.total_packets_transmitted() as f64));
+            samples.push(sample("system.network.packet.count", &receive, data.total_packets_received() as f64));
+            samples.push(sample("system.network.packet.count", &transmit, data.total_packets_transmitted() as f64));
             samples.push(sample("system.network.errors", &receive, data.total_errors_on_received() as f64));
             samples.push(sample("system.network.errors", &transmit, data.total_errors_on_transmitted() as f64));
         }
