@@ -273,6 +273,53 @@ fn an_incident_that_waits_is_resolved_when_a_person_starts_the_unit() {
     assert!(resolved.attempts.is_empty() && resolved.resolved_at.is_some(), "{resolved:#?}");
 }
 
+#[test]
+fn a_unit_that_died_while_there_was_no_agent_is_healed_by_the_next_one() {
+    let Some(host) = web_host("unseen") else { return };
+    let mut agent = agent(&host, "auto", NGINX).start().unwrap();
+    agent.until_watching("web");
+    agent.kill();
+    kill(&host, NGINX);
+    agent.start().unwrap();
+    agent.until_incident(NGINX, "resolved");
+    assert_eq!(serves(&host), Some(()));
+    assert_eq!(agent.incidents().len(), 1);
+}
+
+/// Waits for approval over a unit that has ended as `end` makes it, kills the agent, and lets the next one carry on.
+fn outlasts_the_agent(name: &str, end: impl Fn(&Host)) {
+    let Some(host) = lab::host_or_skip(name) else { return };
+    let unit = "app.service";
+    write_unit(&host, unit, "[Service]\nExecStart=sh -c 'while test ! -e /run/end; do sleep 0.05; done'\n");
+    host.run(&["systemctl", "start", unit]).unwrap();
+    let mut agent = agent(&host, "approve", unit).start().unwrap();
+    agent.until_watching("web");
+    end(&host);
+    let waiting = agent.until_incident(unit, "awaiting-approval");
+    agent.kill();
+    agent.start().unwrap();
+    agent.until_watching("web");
+    wait::never("a lost incident", WHILE, || {
+        Some(agent.incident(&waiting.id)).filter(|incident| incident.state != "awaiting-approval")
+    });
+    let _ = host.run(&["rm", "/run/end"]); // There is none where it was killed.
+    set_policy(&agent, &plugin::policy("auto", unit));
+    let healed = agent.until_state(&waiting.id, "resolved");
+    assert_eq!(healed.attempts.len(), 1, "{healed:#?}");
+    assert_eq!(property(&host, unit, "ActiveState"), "active");
+    assert_eq!(agent.incidents().len(), 1, "{:#?}", agent.incidents());
+}
+
+#[test]
+fn an_incident_about_a_killed_unit_outlasts_the_agent() {
+    outlasts_the_agent("outlasting", |host| kill(host, "app.service"));
+}
+
+#[test]
+fn an_incident_about_a_unit_that_ended_without_error_outlasts_the_agent() {
+    outlasts_the_agent("outlasting", |host| drop(host.run(&["touch", "/run/end"]).unwrap()));
+}
+
 /// nginx stays dead, and nothing is tried.
 fn stays_untouched(host: &Host, agent: &Agent, incident: &str, state: &str) {
     wait::never("something done", WHILE, || {

@@ -25,12 +25,16 @@ const START: &str = "setsid sleep infinity >/dev/null 2>&1 & echo $! >daemon.pid
 /// An agent, not started yet, over a daemon that runs: one that a person can start as well, because the agent knows it by
 /// its status command alone. The agent's own starts fail as long as there is a file `broken`, and wait as long as there is
 /// a file `slow`.
-fn daemon(guard: &str) -> Agent {
+fn daemon(guard: &str, autostart: bool) -> Agent {
     let script = format!("test ! -e broken || exit 1; while test -e slow; do sleep 0.01; done; {START}");
     let policy = plugin::policy("auto", "daemon");
     let (head, _) = policy.split_once("[guard]").unwrap();
     let agent = Agent::builder()
-        .service("daemon", &script, "status = [\"sh\", \"-c\", \"kill -0 $(cat daemon.pid)\"]")
+        .service(
+            "daemon",
+            &script,
+            &format!("status = [\"sh\", \"-c\", \"kill -0 $(cat daemon.pid)\"]\nautostart = {autostart}"),
+        )
         .plugin(plugin::service_restart())
         .policy("web.toml", &format!("{head}[guard]\n{guard}\n"))
         .prepare()
@@ -93,7 +97,7 @@ fn stays(agent: &Agent, before: &Incident, starts: usize) {
 #[test]
 fn an_escalated_incident_outlasts_the_agent_until_a_person_has_repaired_the_fault() {
     let _reaper = Reaper::start().unwrap();
-    let mut agent = daemon("backoff = { initial = \"10ms\", max = \"10ms\" }");
+    let mut agent = daemon("backoff = { initial = \"10ms\", max = \"10ms\" }", false);
     agent.start().unwrap();
     agent.until_watching("web");
     touch(&agent, "broken");
@@ -115,7 +119,7 @@ fn an_escalated_incident_outlasts_the_agent_until_a_person_has_repaired_the_faul
 #[test]
 fn a_deferred_incident_outlasts_the_agent_and_so_does_its_wait() {
     let _reaper = Reaper::start().unwrap();
-    let mut agent = daemon("backoff = { initial = \"1h\", max = \"1h\" }");
+    let mut agent = daemon("backoff = { initial = \"1h\", max = \"1h\" }", false);
     agent.start().unwrap();
     agent.until_watching("web");
     touch(&agent, "broken");
@@ -134,7 +138,7 @@ fn a_deferred_incident_outlasts_the_agent_and_so_does_its_wait() {
 #[test]
 fn an_incident_that_was_deferred_goes_on_by_itself_when_its_wait_is_over() {
     let _reaper = Reaper::start().unwrap();
-    let mut agent = daemon("backoff = { initial = \"4s\", max = \"4s\" }");
+    let mut agent = daemon("backoff = { initial = \"4s\", max = \"4s\" }", false);
     agent.start().unwrap();
     agent.until_watching("web");
     touch(&agent, "broken");
@@ -150,8 +154,8 @@ fn an_incident_that_was_deferred_goes_on_by_itself_when_its_wait_is_over() {
 }
 
 /// An agent killed in the middle of a start, which goes on without it; and its incident.
-fn killed_while_recovering() -> (Agent, Incident) {
-    let mut agent = daemon("backoff = { initial = \"10ms\", max = \"10ms\" }");
+fn killed_while_recovering(autostart: bool) -> (Agent, Incident) {
+    let mut agent = daemon("backoff = { initial = \"10ms\", max = \"10ms\" }", autostart);
     agent.start().unwrap();
     agent.until_watching("web");
     touch(&agent, "slow");
@@ -165,7 +169,7 @@ fn killed_while_recovering() -> (Agent, Incident) {
 #[test]
 fn a_start_that_ended_while_there_was_no_agent_is_looked_at_and_not_repeated() {
     let _reaper = Reaper::start().unwrap();
-    let (mut agent, incident) = killed_while_recovering();
+    let (mut agent, incident) = killed_while_recovering(false);
     remove(&agent, "slow");
     wait::until("the start to end", Duration::from_secs(10), || daemon_pid(&agent));
     agent.start().unwrap();
@@ -181,7 +185,7 @@ fn a_start_that_ended_while_there_was_no_agent_is_looked_at_and_not_repeated() {
 #[test]
 fn a_start_that_is_still_under_way_is_looked_at_first_and_never_taken_for_done() {
     let _reaper = Reaper::start().unwrap();
-    let (mut agent, incident) = killed_while_recovering();
+    let (mut agent, incident) = killed_while_recovering(false);
     agent.start().unwrap();
     agent.until_watching("web");
     wait::never("an incident that is resolved though the service is dead", WHILE, || {
@@ -193,6 +197,19 @@ fn a_start_that_is_still_under_way_is_looked_at_first_and_never_taken_for_done()
     // A new attempt may have been made, but nothing without the ledger.
     assert_eq!(agent.starts("daemon"), resolved.attempts.len(), "{resolved:#?}");
     assert!(daemon_pid(&agent).is_some());
+    stays_alone(&agent);
+}
+
+#[test]
+fn a_start_that_is_still_under_way_is_not_begun_once_more_by_autostart() {
+    let _reaper = Reaper::start().unwrap();
+    let (mut agent, incident) = killed_while_recovering(true);
+    agent.start().unwrap();
+    wait::never("a second start beside the first", WHILE, || {
+        (agent.starts("daemon") > 1).then(|| agent.starts("daemon"))
+    });
+    remove(&agent, "slow");
+    agent.until_state(&incident.id, "resolved");
     stays_alone(&agent);
 }
 

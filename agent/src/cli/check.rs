@@ -1,3 +1,4 @@
+use super::output::Page;
 use super::{ConfigArgs, Outcome};
 use crate::config::Settings;
 use crate::plugin::survey;
@@ -5,13 +6,15 @@ use crate::plugin::survey;
 pub(super) fn run(args: &ConfigArgs) -> anyhow::Result<Outcome> {
     let settings = Settings::load(&args.config)?;
     let survey = survey(&settings.plugins, &settings.policies).map_err(anyhow::Error::msg)?;
+    let mut page = Page::default();
     for (name, problem) in &survey.checked {
         match problem {
-            None => println!("ok  {name}"),
-            Some(problem) => println!("!   {name}: {problem}"),
+            None => page.line(format_args!("ok  {name}")),
+            Some(problem) => page.line(format_args!("!   {name}: {problem}")),
         }
     }
     let problems = survey.checked.iter().filter(|(_, problem)| problem.is_some()).count();
-    println!("{} checked, {problems} with problems", survey.checked.len());
+    page.line(format_args!("{} checked, {problems} with problems", survey.checked.len()));
+    page.print()?;
     Ok(if problems == 0 { Outcome::Fine } else { Outcome::NotFine })
 }

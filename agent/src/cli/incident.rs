@@ -2,6 +2,7 @@ use std::path::Path;
 
 use clap::Subcommand;
 
+use super::output::Page;
 use super::{Outcome, OutputArgs, client, output};
 use crate::control::{IncidentDetail, IncidentView};
 use crate::incident::Verdict;
@@ -42,7 +43,8 @@ fn list(socket: &Path, open: bool, limit: u32, args: &OutputArgs) -> anyhow::Res
         output::json(&incidents)?;
         return Ok(Outcome::Fine);
     }
-    output::table(
+    let mut page = Page::default();
+    page.table(
         ["ID", "OPENED", "STATE", "SEVERITY", "POLICY", "TARGET", "ATTEMPTS", "TOOK", "SUMMARY"],
         incidents.into_iter().map(|incident| {
             let took = incident.resolved_at.map(|resolved| resolved.since(incident.opened_at));
@@ -59,6 +61,7 @@ fn list(socket: &Path, open: bool, limit: u32, args: &OutputArgs) -> anyhow::Res
             ]
         }),
     );
+    page.print()?;
     Ok(Outcome::Fine)
 }
 
@@ -77,25 +80,26 @@ fn show(socket: &Path, id: &str, args: &OutputArgs) -> anyhow::Result<Outcome> {
     if args.json {
         output::json(&detail)?;
     } else {
-        tell(&detail);
+        tell(&detail).print()?;
     }
     Ok(Outcome::Fine)
 }
 
-fn tell(detail: &IncidentDetail) {
+fn tell(detail: &IncidentDetail) -> Page {
+    let mut page = Page::default();
     let IncidentDetail { incident, transitions } = detail;
-    println!("incident {}: {} ({})", incident.id, incident.summary, incident.state);
-    println!("  {} at {}, severity {}", incident.kind, incident.target, incident.severity.as_str());
-    println!("  found by {} under policy {}", incident.plugin, incident.policy);
+    page.line(format_args!("incident {}: {} ({})", incident.id, incident.summary, incident.state));
+    page.line(format_args!("  {} at {}, severity {}", incident.kind, incident.target, incident.severity.as_str()));
+    page.line(format_args!("  found by {} under policy {}", incident.plugin, incident.policy));
     for attribute in &incident.evidence {
-        println!("  {} = {}", attribute.key, attribute.value);
+        page.line(format_args!("  {} = {}", attribute.key, attribute.value));
     }
     for cause in &incident.causes {
-        println!("  cause: {} (confidence {:.0} %)", cause.summary, cause.confidence * 100.0);
+        page.line(format_args!("  cause: {} (confidence {:.0} %)", cause.summary, cause.confidence * 100.0));
     }
-    println!();
+    page.gap();
     for step in transitions {
-        println!("{}  {:17} {}", step.at, step.to, step.reason);
+        page.line(format_args!("{}  {:17} {}", step.at, step.to, step.reason));
     }
     for attempt in &incident.attempts {
         let verdict = match &attempt.verdict {
@@ -103,14 +107,20 @@ fn tell(detail: &IncidentDetail) {
             Some(Verdict::Unhealthy(reason)) => format!("unhealthy: {reason}"),
             Some(Verdict::Undecided) | None => "not judged yet".to_owned(),
         };
-        println!();
-        println!("attempt {}, {}: {verdict}", attempt.number, attempt.started);
+        page.gap();
+        page.line(format_args!("attempt {}, {}: {verdict}", attempt.number, attempt.started));
         for outcome in &attempt.outcomes {
             let mark = if outcome.ok { "done" } else { "FAILED" };
-            println!("  {mark} {} in {:.1} ms: {}", outcome.action, outcome.took.as_secs_f64() * 1e3, outcome.detail);
+            page.line(format_args!(
+                "  {mark} {} in {:.1} ms: {}",
+                outcome.action,
+                outcome.took.as_secs_f64() * 1e3,
+                outcome.detail
+            ));
         }
         for action in attempt.actions.iter().skip(attempt.outcomes.len()) {
-            println!("  not done: {action}");
+            page.line(format_args!("  not done: {action}"));
         }
     }
+    page
 }

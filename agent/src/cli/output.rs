@@ -1,25 +1,51 @@
-//! Tables for people, JSON for programs.
+//! Pages of text for people, JSON for programs.
+
+use std::fmt::Display;
+use std::io::{ErrorKind, Write, stdout};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use crate::clock::Timestamp;
 
-/// Prints a value as JSON.
-pub(super) fn json(value: &impl Serialize) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
-    Ok(())
+/// What a command says, put together before any of it is printed.
+#[derive(Debug, Default)]
+pub(super) struct Page(String);
+
+impl Page {
+    /// A line.
+    pub(super) fn line(&mut self, line: impl Display) {
+        self.0 += &format!("{line}\n");
+    }
+
+    /// An empty line.
+    pub(super) fn gap(&mut self) {
+        self.0.push('\n');
+    }
+
+    /// Rows under a heading, without lines around them.
+    pub(super) fn table<const N: usize>(&mut self, heading: [&str; N], rows: impl IntoIterator<Item = [String; N]>) {
+        let mut table = Table::new();
+        table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+        table.set_header(heading);
+        table.add_rows(rows);
+        table.lines().for_each(|line| self.line(line.trim_end()));
+    }
+
+    /// Prints it. A reader that has seen enough (`| head`) is no error.
+    pub(super) fn print(self) -> anyhow::Result<()> {
+        match stdout().write_all(self.0.as_bytes()).and_then(|()| stdout().flush()) {
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
 }
 
-/// Prints rows under a heading, without lines around them, as wide as the terminal.
-pub(super) fn table<const N: usize>(heading: [&str; N], rows: impl IntoIterator<Item = [String; N]>) {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(heading);
-    table.add_rows(rows);
-    for line in table.lines() {
-        println!("{}", line.trim_end());
-    }
+/// Prints a value as JSON.
+pub(super) fn json(value: &impl Serialize) -> anyhow::Result<()> {
+    let mut page = Page::default();
+    page.line(serde_json::to_string_pretty(value)?);
+    page.print()
 }
 
 /// A time as people read it in a table: RFC 3339 to the second.

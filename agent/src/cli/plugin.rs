@@ -4,6 +4,7 @@ use anyhow::Context;
 use clap::Subcommand;
 use serde_json::json;
 
+use super::output::Page;
 use super::{Outcome, OutputArgs, client, output};
 use crate::control::StatusView;
 use crate::plugin::{Loaded, Sandbox};
@@ -36,7 +37,8 @@ fn list(socket: &Path, args: &OutputArgs) -> anyhow::Result<Outcome> {
     if args.json {
         output::json(&plugins)?;
     } else {
-        output::table(
+        let mut page = Page::default();
+        page.table(
             ["PLUGIN", "VERSION", "SHA256", "SUMMARY", "PROBLEM"],
             plugins.into_iter().map(|plugin| {
                 let (version, summary) =
@@ -45,6 +47,7 @@ fn list(socket: &Path, args: &OutputArgs) -> anyhow::Result<Outcome> {
                 [plugin.name, version, digest, summary, plugin.problem.unwrap_or_default()]
             }),
         );
+        page.print()?;
     }
     Ok(if is_fine { Outcome::Fine } else { Outcome::NotFine })
 }
@@ -79,23 +82,25 @@ fn inspect(file: &Path, args: &OutputArgs) -> anyhow::Result<Outcome> {
         }))?;
         return Ok(Outcome::Fine);
     }
-    println!("{} {}: {}", about.name, about.version, about.summary);
-    println!("sha256 {} ({} bytes)", loaded.digest, loaded.bytes);
-    println!();
-    println!("it may look at:");
+    let mut page = Page::default();
+    page.line(format_args!("{} {}: {}", about.name, about.version, about.summary));
+    page.line(format_args!("sha256 {} ({} bytes)", loaded.digest, loaded.bytes));
+    page.gap();
+    page.line(format_args!("it may look at:"));
     let looks = loaded.imports.iter().filter(|import| !import.starts_with("wasi:"));
-    looks.for_each(|import| println!("  {import}"));
+    looks.for_each(|import| page.line(format_args!("  {import}")));
     let inert = loaded.imports.iter().filter(|import| import.starts_with("wasi:")).count();
     if inert > 0 {
-        println!("  {inert} interfaces of WASI, with nothing behind them");
+        page.line(format_args!("  {inert} interfaces of WASI, with nothing behind them"));
     }
-    println!("it asks for:");
-    about.wants.iter().for_each(|want| println!("  {want}"));
-    println!("its configuration:");
-    println!("{}", indent(&serde_json::to_string_pretty(&schema)?));
-    println!("a policy for it, to adapt and put into the policies directory:");
-    println!();
-    println!("{policy}");
+    page.line(format_args!("it asks for:"));
+    about.wants.iter().for_each(|want| page.line(format_args!("  {want}")));
+    page.line(format_args!("its configuration:"));
+    page.line(indent(&serde_json::to_string_pretty(&schema)?));
+    page.line(format_args!("a policy for it, to adapt and put into the policies directory:"));
+    page.gap();
+    page.line(&policy);
+    page.print()?;
     Ok(Outcome::Fine)
 }
 

@@ -1,5 +1,6 @@
 use std::path::Path;
 
+use super::output::Page;
 use super::{Outcome, OutputArgs, client, output};
 use crate::control::StatusView;
 
@@ -9,18 +10,19 @@ pub(super) fn run(socket: &Path, args: &OutputArgs) -> anyhow::Result<Outcome> {
     if args.json {
         output::json(&status)?;
     } else {
-        show(&status, &problems);
+        show(&status, &problems).print()?;
     }
     Ok(if problems.is_empty() { Outcome::Fine } else { Outcome::NotFine })
 }
 
-fn show(status: &StatusView, problems: &[String]) {
+fn show(status: &StatusView, problems: &[String]) -> Page {
+    let mut page = Page::default();
     let since = output::time(status.started_at);
-    println!("salve {} (pid {}), since {since}, ceiling {}", status.version, status.pid, status.ceiling);
+    page.line(format_args!("salve {} (pid {}), since {since}, ceiling {}", status.version, status.pid, status.ceiling));
     let open: Vec<String> = status.open_incidents.iter().map(|(state, count)| format!("{count} {state}")).collect();
-    println!("open incidents: {}", if open.is_empty() { "none".to_owned() } else { open.join(", ") });
-    println!();
-    output::table(
+    page.line(format_args!("open incidents: {}", if open.is_empty() { "none".to_owned() } else { open.join(", ") }));
+    page.gap();
+    page.table(
         ["POLICY", "PLUGIN", "MODE", "STATE", "CALLS", "TRAPS", "DROPPED"],
         status.fleet.policies.iter().map(|policy| {
             let instance = policy.instance.as_ref();
@@ -45,7 +47,8 @@ fn show(status: &StatusView, problems: &[String]) {
         }),
     );
     if !problems.is_empty() {
-        println!();
-        problems.iter().for_each(|problem| println!("! {problem}"));
+        page.gap();
+        problems.iter().for_each(|problem| page.line(format_args!("! {problem}")));
     }
+    page
 }

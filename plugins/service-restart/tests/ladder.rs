@@ -1,5 +1,7 @@
 //! The plugin's decisions, natively: which deaths count, and what is done about them in which order.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
+
 use salve_plugin_sdk::prelude::*;
 use salve_plugin_sdk::testing::Harness;
 use service_restart::ServiceRestart;

@@ -94,9 +94,9 @@ impl Agent {
         let answer = self.command(&["status", "--json"]).output().context("cannot ask the agent")?;
         let Ok(status) = serde_json::from_slice::<Value>(&answer.stdout) else { return Ok(None) };
         // A fault that comes before the plugin does is healed too, but only once the plugin is compiled.
-        let running = status["policies"]
-            .as_array()
-            .is_some_and(|all| !all.is_empty() && all.iter().all(|policy| policy["instance"]["state"] == "running"));
+        let policies = status.get("policies").and_then(Value::as_array);
+        let runs = |policy: &Value| policy.pointer("/instance/state").is_some_and(|state| state == "running");
+        let running = policies.is_some_and(|all| !all.is_empty() && all.iter().all(runs));
         Ok(running.then_some(()))
     }
 
