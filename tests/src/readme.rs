@@ -8,10 +8,15 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::process::Process;
+use crate::wait;
+
+/// How long a reader waits for a file before she types what needs it.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,10 +120,14 @@ impl Reader {
     }
 
     fn write(&self, path: &Path, text: &str) -> Result<()> {
-        let here = fs::read_link(format!("/proc/{}/cwd", self.shell.pid()))?;
-        let path = here.join(path);
+        let path = self.here()?.join(path);
         fs::create_dir_all(path.parent().context("no path of a file")?)?;
         fs::write(&path, text).with_context(|| path.display().to_string())
+    }
+
+    /// The directory that the terminal is in.
+    fn here(&self) -> Result<PathBuf> {
+        Ok(fs::read_link(format!("/proc/{}/cwd", self.shell.pid()))?)
     }
 
     fn type_in(&mut self, block: &str) -> Result<()> {
@@ -128,10 +137,15 @@ impl Reader {
         // The shell reads its own input: a command that did would swallow what comes next.
         fs::write(&script, format!("set -eu\n{block}"))?;
         File::create(&output)?;
-        let run = format!(". {} </dev/null >{} 2>&1", script.display(), output.display());
+        for file in asked_for(block) {
+            let file = self.here()?.join(file);
+            wait::attempt(PATIENCE, || file.exists().then_some(()));
+        }
+        let (run, files) = (format!(". {}", script.display()), format!("</dev/null >{} 2>&1", output.display()));
         let last = block.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
         let stays = last.trim_start().starts_with("salve agent") && !last.trim_end().ends_with('&');
-        let run = if stays { format!("({run}) &") } else { run };
+        // All of the other terminal writes to the file: as long as it had our pipe, the end of this one would not be seen.
+        let run = if stays { format!("({run}) {files} &") } else { format!("{run} {files}") };
         writeln!(self.input, "{run}\necho done")?;
         match self.answers.next() {
             Some(Ok(answer)) if answer == "done" => Ok(()),
@@ -145,6 +159,12 @@ impl Drop for Reader {
         // What it started in other terminals is in its group.
         let _ = rustix::process::kill_process_group(self.shell.pid(), rustix::process::Signal::KILL);
     }
+}
+
+/// The files that a block takes words from, `$(cat FILE)`. What was started a moment ago may be about to write them, and a
+/// person types slower than that.
+fn asked_for(block: &str) -> Vec<&str> {
+    block.split("$(cat ").skip(1).filter_map(|rest| Some(rest.split_once(')')?.0.trim())).collect()
 }
 
 #[cfg(test)]
@@ -203,6 +223,10 @@ mod tests {
         let deadline = std::time::Duration::from_secs(10);
         let pid: i32 = crate::wait::until("the agent", deadline, pid);
         let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        assert_eq!(asked_for("kill $(cat pid) $(cat a/b )"), ["pid", "a/b"]);
+        // That a command fails here is seen although the agent runs on there.
+        let error = reader.follow(&Step::Type("kill -0 $(cat pid)\nfalse\n".to_owned())).unwrap_err();
+        assert!(error.to_string().contains("false"), "{error}");
         drop(reader);
         let ended = || fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "));
         crate::wait::until("its end", deadline, || ended().then_some(()));

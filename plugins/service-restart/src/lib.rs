@@ -46,7 +46,7 @@ impl Remediator for ServiceRestart {
                 Standing::Up | Standing::StoppedOnPurpose => {
                     findings.push(Fault::new(FAULT, &event.subject).cleared());
                 }
-                Standing::Moving => {}
+                Standing::Moving | Standing::Unknown => {}
             }
             self.services.insert(event.subject.clone(), observed);
         }
@@ -80,7 +80,7 @@ impl Remediator for ServiceRestart {
             Standing::Up => Verdict::Healthy,
             // Somebody stopped it while it was being healed: what they want is what is.
             Standing::StoppedOnPurpose => Verdict::Healthy,
-            Standing::Moving => Verdict::Undecided,
+            Standing::Moving | Standing::Unknown => Verdict::Undecided,
             Standing::Down => Verdict::Unhealthy(observed.summary(&incident.fault.target)),
         }
     }

@@ -21,6 +21,8 @@ pub enum Standing {
     StoppedOnPurpose,
     /// It is on its way up or down, or its manager is about to restart it: no word yet.
     Moving,
+    /// It is down, and nobody has seen how that came.
+    Unknown,
 }
 
 impl Observed {
@@ -44,6 +46,7 @@ impl Observed {
             "failed" => Standing::Down,
             // Only a death that was seen and that nobody asked for counts: a unit that was never started looks the same.
             "inactive" if self.stop_requested == Some(false) && !ignore_clean_exit => Standing::Down,
+            "inactive" if self.stop_requested.is_none() => Standing::Unknown,
             "inactive" => Standing::StoppedOnPurpose,
             _ => Standing::Moving,
         }

@@ -12,7 +12,7 @@ use super::group::{KILL_TIMEOUT, pause};
 use super::identity::Identity;
 use super::process::{Exit, Process};
 use super::record::Record;
-use super::run::{RunError, run, spawn};
+use super::run::{RunError, run, run_noted, spawn};
 use super::spec::{CommandSpec, Life};
 use crate::service::{ActiveState, Change, ManagerKind, Report, ServiceError, ServiceStatus, Verb};
 
@@ -31,6 +31,8 @@ pub(super) struct Actor {
     status: watch::Sender<ServiceStatus>,
     report: Report,
     record: Record,
+    /// The start command, while one is under way.
+    starting: Record,
     process: Option<Process>,
     /// Whether it has run since the agent began, so that a start is a restart.
     has_run: bool,
@@ -57,7 +59,8 @@ impl Actor {
             stop_requested: None,
         });
         let record = Record::new(state, name);
-        (Self { specs, status, report, record, process: None, has_run: false }, reader)
+        let starting = Record::new(state, &format!("{name}.starting"));
+        (Self { specs, status, report, record, starting, process: None, has_run: false }, reader)
     }
 
     /// Watches and acts until nobody can send requests any more.
@@ -124,8 +127,12 @@ impl Actor {
     /// Finds the service running, or starts it, or says that it does not run.
     async fn begin(&mut self) {
         let spec = self.spec();
+        let awaited = self.await_earlier_start(&spec).await;
         if self.find(&spec).await {
             self.tell_running();
+        } else if awaited {
+            // It was wanted, and it is not there.
+            self.tell_down(Exit::default(), Exit::default().result(), false);
         } else if spec.autostart {
             if let Err(error) = self.start(&spec).await {
                 tracing::warn!("{error}");
@@ -133,6 +140,31 @@ impl Actor {
         } else {
             self.tell(|_| ());
         }
+    }
+
+    /// A start command that an earlier agent began may still be under way: beginning another one beside it could make two
+    /// of the service. True if there was one; it has ended by now, or has had its time.
+    async fn await_earlier_start(&mut self, spec: &CommandSpec) -> bool {
+        let Some(command) = self.starting.read() else { return false };
+        self.tell_starting();
+        if let Ok(Some(process)) = Process::adopt(command) {
+            // Beyond its time it is left behind, as a person's would be.
+            let _ = timeout(spec.start_timeout, ended(&mut Some(process))).await;
+        }
+        self.starting.remove();
+        true
+    }
+
+    /// Runs the start command of a service that goes on by itself, noting it for an agent that comes after this one.
+    async fn run_start(&self, spec: &CommandSpec) -> Result<(), RunError> {
+        let note = |pid| {
+            if let Some(Err(error)) = Identity::of_child(pid).map(|command| self.starting.write(command)) {
+                tracing::warn!("{}: cannot record that it is being started: {error}", self.name());
+            }
+        };
+        let result = run_noted(&spec.start, spec, spec.start_timeout, note).await;
+        self.starting.remove();
+        result
     }
 
     /// Whether the service runs though this agent has not started it.
@@ -206,7 +238,7 @@ impl Actor {
             Life::Pidfile(pidfile) => self.start_daemon(spec, pidfile).await,
             Life::Status(_) => {
                 self.tell_starting();
-                run(&spec.start, spec, spec.start_timeout).await
+                self.run_start(spec).await
             }
         };
         match started {
@@ -232,7 +264,7 @@ impl Actor {
     async fn start_daemon(&mut self, spec: &CommandSpec, pidfile: &Path) -> Result<(), RunError> {
         self.tell_starting();
         let began = Instant::now();
-        run(&spec.start, spec, spec.start_timeout).await?;
+        self.run_start(spec).await?;
         let returned = Instant::now();
         loop {
             if Identity::in_pidfile(pidfile).is_some_and(|identity| self.adopt(identity)) {

@@ -55,10 +55,23 @@ pub(super) fn spawn(argv: &[String], spec: &CommandSpec) -> Result<Child, RunErr
 
 /// Runs a command that is expected to return 0 within `limit`. Beyond that its group is killed.
 pub(super) async fn run(argv: &[String], spec: &CommandSpec, limit: Duration) -> Result<(), RunError> {
+    run_noted(argv, spec, limit, |_| ()).await
+}
+
+/// The same; `note` is told the command's process before it is waited for.
+pub(super) async fn run_noted(
+    argv: &[String],
+    spec: &CommandSpec,
+    limit: Duration,
+    note: impl FnOnce(u32),
+) -> Result<(), RunError> {
     let command = || argv.join(" ");
     let unstarted = |error| RunError::Spawn { command: command(), error };
     let mut child = prepare(argv, spec).and_then(|mut it| it.kill_on_drop(true).spawn()).map_err(unstarted)?;
     let group = child.id().and_then(Group::led_by);
+    if let Some(pid) = child.id() {
+        note(pid);
+    }
     let Ok(status) = timeout(limit, child.wait()).await else {
         if let Some(group) = group {
             group.signal(Signal::KILL);
