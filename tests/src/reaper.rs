@@ -51,7 +51,7 @@ impl Reaper {
         let (stop, stopped) = mpsc::channel();
         let thread = thread::Builder::new().name("reaper".to_owned()).spawn(move || {
             while stopped.recv_timeout(Duration::from_millis(2)) == Err(RecvTimeoutError::Timeout) {
-                reap();
+                alive(&orphans());
             }
         })?;
         *shared = Some(Shared { users: 1, stop, thread });
@@ -72,11 +72,11 @@ impl Drop for Reaper {
         let _ = thread.join();
         // A killed orphan can leave us orphans of its own: again until there are none.
         wait::attempt(Duration::from_secs(5), || {
-            let left = reap();
-            for orphan in &left {
-                let _ = process::kill_process(*orphan, Signal::KILL); // Only we reap it: the number is still its own.
+            let orphans = orphans();
+            for orphan in alive(&orphans) {
+                let _ = process::kill_process(orphan, Signal::KILL); // Only we reap it: the number is still its own.
             }
-            left.is_empty().then_some(())
+            orphans.is_empty().then_some(())
         });
         let _ = process::set_child_subreaper(None);
     }
@@ -95,14 +95,19 @@ pub(crate) fn forget(child: &Child) {
     lock(&EXPECTED).remove(&child.id());
 }
 
-/// Reaps the orphans that are dead and returns those that are not.
-fn reap() -> Vec<Pid> {
+/// The orphans among our children, dead or alive.
+fn orphans() -> Vec<Pid> {
     let expected = lock(&EXPECTED);
-    let mut alive = children();
-    alive.retain(|child| !expected.contains(&child.as_raw_pid().unsigned_abs()));
-    alive.retain(|child| process::getpgid(Some(*child)).is_ok_and(|group| group != process::getpgrp()));
-    alive.retain(|orphan| matches!(process::waitpid(Some(*orphan), WaitOptions::NOHANG), Ok(None)));
-    alive
+    let mut orphans = children();
+    orphans.retain(|child| !expected.contains(&child.as_raw_pid().unsigned_abs()));
+    orphans.retain(|child| process::getpgid(Some(*child)).is_ok_and(|group| group != process::getpgrp()));
+    orphans
+}
+
+/// Reaps those that are dead and returns the others. A number is its orphan's own until then: nobody else reaps them.
+fn alive(orphans: &[Pid]) -> Vec<Pid> {
+    let waits = |orphan: &Pid| matches!(process::waitpid(Some(*orphan), WaitOptions::NOHANG), Ok(None));
+    orphans.iter().copied().filter(waits).collect()
 }
 
 /// The children of this process, zombies included, whichever of its threads they belong to.

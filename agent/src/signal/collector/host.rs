@@ -57,15 +57,18 @@ pub async fn run(router: Arc<Router>, interval: Duration) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         ticks.tick().await;
-        for source in SOURCES.iter().filter(|source| router.wants_metrics(source.metrics)) {
-            match (source.read)(&mut readers) {
+        let wanted = SOURCES.iter().filter(|source| router.wants_metrics(source.metrics));
+        let read: Vec<_> = wanted.map(|source| (source.name, (source.read)(&mut readers))).collect();
+        // Published only when all is read, so that an instance is woken once and not once for each source.
+        for (source, samples) in read {
+            match samples {
                 Ok(samples) => {
-                    failing.remove(source.name);
-                    router.publish_samples(source.name, &samples);
+                    failing.remove(source);
+                    router.publish_samples(source, &samples);
                 }
                 // Said once: what cannot be read is absent, and the other sources go on.
-                Err(error) if failing.insert(source.name) => {
-                    tracing::warn!(source = source.name, %error, "cannot be read; its metrics are absent");
+                Err(error) if failing.insert(source) => {
+                    tracing::warn!(source, %error, "cannot be read; its metrics are absent");
                 }
                 Err(_) => {}
             }
