@@ -208,7 +208,10 @@ fn a_policy_that_breaks_leaves_the_one_before_it_in_force() {
         ),
         (edit("settle = \"50ms\"", "settle = 50"), format!("demo.toml:{settle}:")),
         (edit("settle = \"50ms\"", "settle = \"5 parsecs\""), "policy demo: ".to_owned()),
-        (edit("settle = ", "setle = "), "'setle' was unexpected".to_owned()),
+        (
+            edit("settle = ", "setle = "),
+            format!("demo.toml:{settle}:1: [config].setle: unknown key `setle`; did you mean `settle`?"),
+        ),
         (edit("service.restart:", "service.explode:"), "service.explode".to_owned()),
         (String::new(), "missing field `plugin`".to_owned()),
         ("\u{1}".to_owned(), "demo.toml:1:".to_owned()),

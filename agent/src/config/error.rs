@@ -72,7 +72,11 @@ fn explain(message: &str) -> String {
     let Some((key, expected)) = rest.split_once('`') else {
         return message.to_owned();
     };
-    let valid: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
+    unknown_key(key, &expected.split('`').skip(1).step_by(2).collect::<Vec<_>>())
+}
+
+/// Says that a key is unknown, and which of the valid ones was probably meant.
+pub(crate) fn unknown_key(key: &str, valid: &[&str]) -> String {
     let likeness = |candidate: &&str| strsim::jaro_winkler(key, candidate);
     let nearest = valid.iter().copied().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
     match nearest.filter(|nearest| likeness(nearest) >= LIKENESS) {

@@ -10,6 +10,7 @@ mod raw;
 mod rules;
 
 pub use agent::Settings;
+pub(crate) use error::unknown_key;
 pub use error::{ConfigError, Location};
 pub use pattern::Pattern;
 pub use policy::{Policy, READABLE};

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -32,6 +32,9 @@ pub enum ApiError {
     /// Somebody answers on the socket.
     #[error("another agent answers on {0}; stop it, or give this one another [api] socket")]
     InUse(PathBuf),
+    /// Something else is where the socket should be.
+    #[error("{0} is not a socket and is left alone; give the agent another [api] socket")]
+    NoSocket(PathBuf),
     /// The socket cannot be made.
     #[error("cannot listen on {path}: {error}; set [api] socket in salve.toml to a path the agent can make")]
     Listen {
@@ -73,9 +76,10 @@ impl Api {
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent).map_err(listen)?;
         }
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(listen(error)),
-            _ => {}
+        match std::fs::symlink_metadata(path) {
+            Ok(meta) if meta.file_type().is_socket() => std::fs::remove_file(path).map_err(listen)?,
+            Ok(_) => return Err(ApiError::NoSocket(path.to_owned())),
+            Err(_) => {}
         }
         let listener = UnixListener::bind(path).map_err(listen)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(listen)?;
@@ -152,4 +156,24 @@ async fn incident(
     }
     let transitions = block_in_place(|| api.ledger.transitions(&incident.id))?;
     Ok(Json(IncidentDetail { incident: incident.into(), transitions }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_a_socket_that_was_left_behind_is_taken_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run/salve.sock");
+        let first = Api::listen(&path).await.unwrap();
+        assert!(matches!(Api::listen(&path).await, Err(ApiError::InUse(_))));
+        drop(first);
+        Api::listen(&path).await.unwrap();
+
+        let file = dir.path().join("precious");
+        std::fs::write(&file, "precious").unwrap();
+        assert!(matches!(Api::listen(&file).await, Err(ApiError::NoSocket(_))));
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
+    }
 }

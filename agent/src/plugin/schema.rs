@@ -1,7 +1,9 @@
 //! A policy's configuration against the plugin's JSON Schema, before the plugin sees it.
 
+use jsonschema::error::ValidationErrorKind;
+
 use super::contract::Description;
-use crate::config::{ConfigError, Policy};
+use crate::config::{ConfigError, Policy, unknown_key};
 
 /// Checks it; the error names the place in the policy's file.
 pub(super) fn check(policy: &Policy, description: &Description) -> Result<(), ConfigError> {
@@ -14,8 +16,21 @@ pub(super) fn check(policy: &Policy, description: &Description) -> Result<(), Co
     let Some(error) = validator.iter_errors(&policy.config).next() else {
         return Ok(());
     };
-    let path: Vec<String> = error.instance_path().as_str().split('/').skip(1).map(str::to_owned).collect();
+    let mut path: Vec<String> = error.instance_path().as_str().split('/').skip(1).map(str::to_owned).collect();
+    if let ValidationErrorKind::AdditionalProperties { unexpected } = error.kind()
+        && let Some(key) = unexpected.first()
+    {
+        let valid = valid_keys(&schema, path.is_empty());
+        path.push(key.clone());
+        return Err(policy.config_error(&path, &unknown_key(key, &valid)));
+    }
     Err(policy.config_error(&path, &error.to_string()))
+}
+
+/// The keys that the schema's top level knows; deeper down it is not followed.
+fn valid_keys(schema: &serde_json::Value, top_level: bool) -> Vec<&str> {
+    let properties = schema.get("properties").and_then(|properties| properties.as_object()).filter(|_| top_level);
+    properties.into_iter().flat_map(|properties| properties.keys().map(String::as_str)).collect()
 }
 
 #[cfg(test)]
@@ -43,6 +58,6 @@ mod tests {
         let error = check_text("plugin = \"p\"\n[config]\nservices = [\n\"a\",\n7]").unwrap_err();
         assert!(error.starts_with("web.toml:5:1: [config].services.1: 7 is not of type"), "{error}");
         let error = check_text("plugin = \"p\"\n[config]\nserives = []").unwrap_err();
-        assert!(error.contains("'serives' was unexpected"), "{error}");
+        assert_eq!(error, "web.toml:3:1: [config].serives: unknown key `serives`; did you mean `services`?");
     }
 }
