@@ -121,12 +121,14 @@ impl Report {
 
     /// Writes `DIRECTORY/NAME.json`.
     pub(super) fn save(self, directory: &Path) -> Result<()> {
+        let kernel = |file: &str| fs::read_to_string(file).unwrap_or_default().trim().to_owned();
         let file = directory.join(self.name).with_extension("json");
         let value = json!({
             "benchmark": self.name,
             "machine": {
                 "cores": thread::available_parallelism().map_or(0, usize::from),
-                "kernel": fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim(),
+                "kernel": kernel("/proc/sys/kernel/osrelease"),
+                "load": kernel("/proc/loadavg"),
             },
             "tables": self.tables,
             "goals": self.goals,
