@@ -13,6 +13,7 @@
 //! | [`guard`] | what a plan must pass |
 //! | [`action`] | actions and the actuators that do them |
 //! | [`control`] | the API |
+//! | `http` | the outgoing HTTP client |
 //! | [`cli`] | the commands |
 //! | [`agent`] | all of it, connected |
 
@@ -23,6 +24,7 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod guard;
+mod http;
 pub mod incident;
 pub mod plugin;
 pub mod service;

@@ -70,6 +70,14 @@ fn incident() -> Incident {
         resolved_at: None,
         causes: vec![],
         attempts: vec![],
+        digest: String::new(),
+        since: Timestamp::default(),
+        occurred_at: Timestamp::default(),
+        round: 0,
+        pending: None,
+        cause: None,
+        flapping: false,
+        resolution: None,
         basis: String::new(),
     }
 }

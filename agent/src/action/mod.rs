@@ -1,6 +1,9 @@
 //! Actions: what a plan asks for, as the host understands it, and what came of it.
 
 pub mod actuator;
+mod evidence;
+
+pub use evidence::Evidence;
 
 use std::fmt;
 use std::time::Duration;

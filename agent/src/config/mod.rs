@@ -14,4 +14,4 @@ pub(crate) use error::unknown_key;
 pub use error::{ConfigError, Location};
 pub use pattern::Pattern;
 pub use policy::{Policy, READABLE};
-pub use rules::{Backoff, Mode, Rules};
+pub use rules::{Backoff, Breaker, Budget, Flapping, HostRules, Mode, Rules};

@@ -64,6 +64,7 @@ impl Policy {
             attempts: raw.guard.attempts.unwrap_or(Rules::default().attempts),
             cooldown: raw.guard.cooldown.unwrap_or(Rules::default().cooldown),
             backoff: backoff(file, text, raw.guard.backoff)?,
+            ..Rules::default()
         };
         let config = serde_json::to_value(&raw.config)
             .map_err(|error| ConfigError::file(file, format!("[config] cannot be handed to a plugin: {error}")))?;

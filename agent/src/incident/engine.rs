@@ -177,10 +177,18 @@ impl Engine {
             policy: office.name.to_string(),
             fault,
             state: State::Detected,
+            digest: String::new(),
+            since: now.wall,
+            occurred_at: now.wall,
             opened_at: now.wall,
             resolved_at: None,
             causes: Vec::new(),
             attempts: Vec::new(),
+            round: 0,
+            pending: None,
+            cause: None,
+            flapping: false,
+            resolution: None,
             basis: office.basis.to_string(),
         };
         let id = incident.id.clone();
@@ -294,11 +302,23 @@ impl Engine {
         self.shift(id, State::Recovering, &format!("attempt {number}: {}", actions.join(", ")), now, step);
         let Some(case) = self.cases.get_mut(id) else { return };
         let (at, actions) = (now.wall, plan.actions.clone());
-        step.records.push(Record::Began { id: id.to_owned(), attempt: number, at, streak, actions: actions.clone() });
+        step.records.push(Record::Began {
+            id: id.to_owned(),
+            attempt: number,
+            at,
+            round: 0,
+            streak,
+            digest: String::new(),
+            targets: vec![],
+            actions: actions.clone(),
+        });
         case.incident.attempts.push(Attempt {
             number,
             started: at,
             finished: None,
+            round: 0,
+            digest: String::new(),
+            targets: vec![],
             actions: actions.clone(),
             outcomes: Vec::new(),
             verdict: None,
@@ -486,6 +506,9 @@ impl Case {
             at: now.wall,
             reason: reason.to_owned(),
             basis: self.incident.basis.clone(),
+            actor: None,
+            cause: None,
+            resolution: None,
         });
     }
 }

@@ -338,6 +338,9 @@ fn rebuilt(records: &[Record]) -> Incident {
             (Record::Opened(opened), _) => incident = Some((**opened).clone()),
             (Record::Moved { to, .. }, Some(incident)) => incident.state = *to,
             (Record::Began { attempt, at, actions, .. }, Some(incident)) => incident.attempts.push(super::Attempt {
+                round: 0,
+                digest: String::new(),
+                targets: vec![],
                 number: *attempt,
                 started: *at,
                 finished: None,

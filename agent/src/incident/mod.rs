@@ -3,18 +3,22 @@
 mod engine;
 #[cfg(test)]
 mod engine_tests;
+mod hold;
 mod ident;
 pub mod ledger;
 mod message;
 mod model;
+mod notice;
 mod recency;
 mod record;
 mod runner;
 mod state;
 
 pub use engine::Engine;
+pub use hold::{Hold, Trip};
 pub use message::{Effect, Input, Question, Reply, Step, Topic};
-pub use model::{Attempt, Cause, Fault, Finding, Incident, Plan, Recovery, Severity, Verdict};
+pub use model::{Attempt, Cause, Fault, Finding, Incident, Pending, Plan, Recovery, Resolution, Severity, Verdict};
+pub use notice::{About, Notice, NoticeKind};
 pub use recency::Recency;
 pub use record::Record;
 pub use runner::{Doors, Runner};

@@ -121,6 +121,15 @@ pub struct Attempt {
     pub started: Timestamp,
     /// When its verdict was given.
     pub finished: Option<Timestamp>,
+    /// In which round; see [`Incident::round`].
+    #[serde(default)]
+    pub round: u32,
+    /// Content digest of the plugin that planned it.
+    #[serde(default)]
+    pub digest: String,
+    /// What it acts on: its targets and what they stand on.
+    #[serde(default)]
+    pub targets: Vec<String>,
     /// What was to be done.
     pub actions: Vec<Action>,
     /// What came of it; fewer than actions where one failed, or the agent ended meanwhile.
@@ -171,13 +180,19 @@ pub struct Incident {
     pub id: String,
     /// Which plugin found it.
     pub plugin: String,
+    /// That plugin's content: SHA-256 in hexadecimal.
+    pub digest: String,
     /// Under which policy.
     pub policy: String,
     /// What is wrong, as last raised.
     pub fault: Fault,
     /// Where it stands.
     pub state: State,
-    /// When the fault was first seen.
+    /// Since when it stands there.
+    pub since: Timestamp,
+    /// When the host saw what the fault was found in: not after `opened_at`.
+    pub occurred_at: Timestamp,
+    /// When the fault was found.
     pub opened_at: Timestamp,
     /// When it was resolved.
     pub resolved_at: Option<Timestamp>,
@@ -185,7 +200,58 @@ pub struct Incident {
     pub causes: Vec<Cause>,
     /// What was tried.
     pub attempts: Vec<Attempt>,
+    /// How often the host began anew after the incident had been handed to a person: 0 at first.
+    pub round: u32,
+    /// A plan that waits for a person, or that one agreed to.
+    pub pending: Option<Pending>,
+    /// The open incident that this one is a consequence of.
+    pub cause: Option<String>,
+    /// Whether the fault comes and goes too often to be healed.
+    pub flapping: bool,
+    /// How it ended.
+    pub resolution: Option<Resolution>,
     /// What the last decision on it was based on: the digest of policy and plugin. When that changes, a decision that
     /// ended in waiting for somebody is made again.
     pub basis: String,
+}
+
+/// How an incident ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Resolution {
+    /// An attempt was verified healthy.
+    Healed,
+    /// The fault went away without an attempt, or outside of one.
+    SelfCleared,
+    /// A person closed it.
+    Closed,
+}
+
+impl Resolution {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Healed, Self::SelfCleared, Self::Closed];
+
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Healed => "healed",
+            Self::SelfCleared => "self-cleared",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+/// A plan that needs a person's yes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pending {
+    /// What is to be done; a yes is for exactly this.
+    pub actions: Vec<Action>,
+    /// Why it is asked.
+    pub reason: String,
+    /// When it was asked.
+    pub asked_at: Timestamp,
+    /// Until when it can be answered, and a yes be used.
+    pub expires_at: Timestamp,
+    /// Who agreed.
+    pub approved_by: Option<String>,
 }

@@ -119,7 +119,7 @@ async fn sleep(wait: Option<Duration>) {
 
 /// The story as it happens, in the agent's log.
 fn tell(record: &Record) {
-    let incident = record.incident();
+    let incident = record.incident().unwrap_or_default();
     match record {
         Record::Opened(opened) => {
             tracing::warn!(incident, policy = opened.policy, "detected: {}", opened.fault.summary);
@@ -131,6 +131,19 @@ fn tell(record: &Record) {
             tracing::info!(incident, "{} took {took:.1} ms: {}", outcome.action, outcome.detail);
         }
         Record::Done { outcome, .. } => tracing::warn!(incident, "{} failed: {}", outcome.action, outcome.detail),
-        Record::Raised { .. } | Record::Diagnosed { .. } | Record::Began { .. } | Record::Judged { .. } => {}
+        Record::Held(hold) => tracing::warn!(by = hold.actor, "hold {}: {}", hold.id, hold.reason),
+        Record::Released { hold, actor, .. } => tracing::info!(by = actor, "hold {hold} ended"),
+        Record::Tripped(trip) => tracing::error!("the storm breaker opened: {}", trip.reason),
+        Record::Closed { actor, .. } => tracing::warn!(by = actor, "the storm breaker is closed"),
+        Record::Flapping { flapping: true, .. } => tracing::warn!(incident, "flapping"),
+        Record::Raised { .. }
+        | Record::Diagnosed { .. }
+        | Record::Began { .. }
+        | Record::Judged { .. }
+        | Record::Pending { .. }
+        | Record::Flapping { .. }
+        | Record::Round { .. }
+        | Record::Collected { .. }
+        | Record::Notice(_) => {}
     }
 }

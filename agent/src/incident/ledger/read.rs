@@ -2,19 +2,20 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, Params, Row};
+use rusqlite::{Connection, OptionalExtension, Params, Row};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::LedgerError;
 use crate::clock::{Now, Timestamp};
-use crate::incident::{Attempt, Fault, Incident, Recency, Severity, State};
+use crate::incident::{Attempt, Fault, Hold, Incident, Recency, Resolution, Severity, State, Trip};
 
 /// Attempts older than this do not make a new one wait any more, whatever a policy's backoff says: no wait is that long.
 const RECENT: Duration = Duration::from_secs(24 * 3600);
 
 const COLUMNS: &str = "id, plugin, policy, kind, target, severity, summary, evidence, causes, state, opened_at, \
-                       resolved_at, basis";
+                       resolved_at, basis, \
+                       digest, moved_at, occurred_at, round, pending, cause, flapping, resolution";
 
 /// Reads the ledger while the engine writes it. Calls block for as long as SQLite takes.
 #[derive(Debug)]
@@ -31,6 +32,9 @@ pub struct Transition {
     pub at: Timestamp,
     /// Why.
     pub reason: String,
+    /// Who, if a person did it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
 }
 
 impl LedgerReader {
@@ -57,7 +61,7 @@ impl LedgerReader {
     pub fn transitions(&self, id: &str) -> Result<Vec<Transition>, LedgerError> {
         let connection = self.connection();
         let mut select = connection.prepare_cached(
-            "SELECT from_state, to_state, at, reason FROM transition WHERE incident = ?1 ORDER BY id",
+            "SELECT from_state, to_state, at, reason, actor FROM transition WHERE incident = ?1 ORDER BY id",
         )?;
         let mut rows = select.query([id])?;
         let mut transitions = Vec::new();
@@ -68,6 +72,7 @@ impl LedgerReader {
                 to: row.get::<_, String>(1)?.parse().map_err(LedgerError::Row)?,
                 at: timestamp(row.get(2)?),
                 reason: row.get(3)?,
+                actor: row.get(4)?,
             });
         }
         Ok(transitions)
@@ -135,13 +140,22 @@ fn incident(row: &Row<'_>) -> Result<Incident, LedgerError> {
         opened_at: timestamp(row.get(10)?),
         resolved_at: row.get::<_, Option<i64>>(11)?.map(timestamp),
         basis: row.get(12)?,
+        digest: row.get(13)?,
+        since: timestamp(row.get(14)?),
+        occurred_at: timestamp(row.get(15)?),
+        round: row.get(16)?,
+        pending: row.get::<_, Option<String>>(17)?.map(|pending| json(&pending)).transpose()?,
+        cause: row.get(18)?,
+        flapping: row.get(19)?,
+        resolution: row.get::<_, Option<String>>(20)?.map(|word| resolution(&word)).transpose()?,
         attempts: Vec::new(),
     })
 }
 
 fn attempts(connection: &Connection, id: &str) -> Result<Vec<Attempt>, LedgerError> {
     let mut select = connection.prepare_cached(
-        "SELECT number, started_at, finished_at, actions, verdict FROM attempt WHERE incident = ?1 ORDER BY number",
+        "SELECT number, started_at, finished_at, actions, verdict, round, digest, targets
+         FROM attempt WHERE incident = ?1 ORDER BY number",
     )?;
     let mut outcomes =
         connection.prepare_cached("SELECT outcome FROM outcome WHERE incident = ?1 AND attempt = ?2 ORDER BY step")?;
@@ -161,6 +175,9 @@ fn attempts(connection: &Connection, id: &str) -> Result<Vec<Attempt>, LedgerErr
             actions: json(&row.get::<_, String>(3)?)?,
             outcomes: done,
             verdict: row.get::<_, Option<String>>(4)?.map(|verdict| json(&verdict)).transpose()?,
+            round: row.get(5)?,
+            digest: row.get(6)?,
+            targets: json(&row.get::<_, String>(7)?)?,
         });
     }
     Ok(attempts)
@@ -170,6 +187,11 @@ fn severity(word: &str) -> Result<Severity, LedgerError> {
     let all = [Severity::Info, Severity::Warning, Severity::Error, Severity::Critical];
     let found = all.into_iter().find(|severity| severity.as_str() == word);
     found.ok_or_else(|| LedgerError::Row(format!("no severity `{word}`")))
+}
+
+fn resolution(word: &str) -> Result<Resolution, LedgerError> {
+    let found = Resolution::ALL.into_iter().find(|resolution| resolution.as_str() == word);
+    found.ok_or_else(|| LedgerError::Row(format!("no resolution `{word}`")))
 }
 
 fn timestamp(nanos: i64) -> Timestamp {
@@ -193,4 +215,28 @@ impl LedgerReader {
         })
         .collect()
     }
+}
+
+/// The holds that are in force, and the breaker's trip if it is open.
+pub(super) fn stops(connection: &Connection) -> Result<(Vec<Hold>, Option<Trip>), LedgerError> {
+    let mut select = connection.prepare(
+        "SELECT id, policy, target, since, until, reason, actor FROM hold WHERE ended_at IS NULL ORDER BY id",
+    )?;
+    let holds = select.query_map([], |row| {
+        Ok(Hold {
+            id: row.get(0)?,
+            policy: row.get(1)?,
+            target: row.get(2)?,
+            since: timestamp(row.get(3)?),
+            until: row.get::<_, Option<i64>>(4)?.map(timestamp),
+            reason: row.get(5)?,
+            actor: row.get(6)?,
+        })
+    })?;
+    let holds = holds.collect::<Result<_, _>>()?;
+    let trip = connection
+        .prepare("SELECT at, reason FROM trip WHERE closed_at IS NULL ORDER BY id DESC LIMIT 1")?
+        .query_row([], |row| Ok(Trip { at: timestamp(row.get(0)?), reason: row.get(1)? }))
+        .optional()?;
+    Ok((holds, trip))
 }

@@ -3,8 +3,9 @@ use rusqlite_migration::{Error, M, Migrations};
 
 /// Every change of the schema since the first, in order; SQLite's `user_version` says how many a ledger has. What is here
 /// is never edited, only added to.
-const MIGRATIONS: [M<'static>; 1] = [M::up(
-    "CREATE TABLE incident (
+const MIGRATIONS: &[M<'static>] = &[
+    M::up(
+        "CREATE TABLE incident (
         id          TEXT PRIMARY KEY,
         plugin      TEXT NOT NULL,
         policy      TEXT NOT NULL,
@@ -58,9 +59,60 @@ const MIGRATIONS: [M<'static>; 1] = [M::up(
         value       BLOB NOT NULL,
         PRIMARY KEY (policy, key)
      ) STRICT, WITHOUT ROWID;",
-)];
+    ),
+    M::up(
+        "ALTER TABLE incident ADD COLUMN digest TEXT NOT NULL DEFAULT '';
+     ALTER TABLE incident ADD COLUMN moved_at INTEGER NOT NULL DEFAULT 0;
+     ALTER TABLE incident ADD COLUMN occurred_at INTEGER NOT NULL DEFAULT 0;
+     ALTER TABLE incident ADD COLUMN round INTEGER NOT NULL DEFAULT 0;
+     ALTER TABLE incident ADD COLUMN pending TEXT;     -- JSON
+     ALTER TABLE incident ADD COLUMN cause TEXT;       -- an incident
+     ALTER TABLE incident ADD COLUMN flapping INTEGER NOT NULL DEFAULT 0;
+     ALTER TABLE incident ADD COLUMN resolution TEXT;
+     UPDATE incident SET moved_at = opened_at, occurred_at = opened_at;
+     ALTER TABLE attempt ADD COLUMN round INTEGER NOT NULL DEFAULT 0;
+     ALTER TABLE attempt ADD COLUMN digest TEXT NOT NULL DEFAULT '';
+     ALTER TABLE attempt ADD COLUMN targets TEXT NOT NULL DEFAULT '[]';  -- JSON
+     ALTER TABLE transition ADD COLUMN actor TEXT;
+
+     CREATE TABLE evidence (
+        incident    TEXT NOT NULL,
+        attempt     INTEGER NOT NULL,
+        place       INTEGER NOT NULL,
+        evidence    TEXT NOT NULL,  -- JSON
+        PRIMARY KEY (incident, attempt, place),
+        FOREIGN KEY (incident, attempt) REFERENCES attempt (incident, number)
+     ) STRICT, WITHOUT ROWID;
+
+     CREATE TABLE hold (
+        id          INTEGER PRIMARY KEY,
+        policy      TEXT,
+        target      TEXT,
+        since       INTEGER NOT NULL,
+        until       INTEGER,
+        reason      TEXT NOT NULL,
+        actor       TEXT NOT NULL,
+        ended_at    INTEGER,
+        ended_by    TEXT  -- NULL where its time did
+     ) STRICT;
+     CREATE TABLE trip (
+        id          INTEGER PRIMARY KEY,
+        at          INTEGER NOT NULL,
+        reason      TEXT NOT NULL,
+        closed_at   INTEGER,
+        closed_by   TEXT
+     ) STRICT;
+     CREATE TABLE notice (
+        id          INTEGER PRIMARY KEY,
+        at          INTEGER NOT NULL,
+        kind        TEXT NOT NULL,
+        key         TEXT NOT NULL,
+        notice      TEXT NOT NULL  -- JSON
+     ) STRICT;",
+    ),
+];
 
 /// Brings a ledger to the newest schema; one that is newer than this agent is refused.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), Error> {
-    Migrations::from_slice(&MIGRATIONS).to_latest(connection)
+    Migrations::from_slice(MIGRATIONS).to_latest(connection)
 }

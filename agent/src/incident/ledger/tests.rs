@@ -29,13 +29,22 @@ fn incident(id: &str) -> Incident {
         resolved_at: None,
         causes: vec![],
         attempts: vec![],
+        digest: "d".into(),
+        since: at(100),
+        occurred_at: at(99),
+        round: 0,
+        pending: None,
+        cause: None,
+        flapping: false,
+        resolution: None,
         basis: "a/b".into(),
     }
 }
 
 fn moved(id: &str, from: State, to: State, seconds: u64) -> Record {
     let (id, reason, basis) = (id.into(), "why".into(), "a/b".into());
-    Record::Moved { id, from, to, at: at(seconds), reason, basis }
+    let resolution = (to == State::Resolved).then_some(crate::incident::Resolution::Healed);
+    Record::Moved { id, from, to, at: at(seconds), reason, basis, actor: None, cause: None, resolution }
 }
 
 /// A whole life of an incident, as records.
@@ -49,7 +58,16 @@ fn life(id: &str) -> Vec<Record> {
         Record::Diagnosed { id: id.into(), causes: vec![cause] },
         moved(id, State::Detected, State::Diagnosed, 101),
         moved(id, State::Diagnosed, State::Recovering, 102),
-        Record::Began { id: id.into(), attempt: 1, at: at(102), streak: 4, actions: vec![action] },
+        Record::Began {
+            id: id.into(),
+            attempt: 1,
+            at: at(102),
+            round: 1,
+            streak: 4,
+            digest: "d".into(),
+            targets: vec!["demo".into()],
+            actions: vec![action],
+        },
         Record::Done { id: id.into(), attempt: 1, step: 0, outcome },
         moved(id, State::Recovering, State::Verifying, 103),
         Record::Judged { id: id.into(), attempt: 1, at: at(104), verdict: Verdict::Unhealthy("no".into()) },

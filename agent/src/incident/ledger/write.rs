@@ -3,7 +3,7 @@ use serde::Serialize;
 
 use super::LedgerError;
 use crate::clock::Timestamp;
-use crate::incident::{Incident, Record, State};
+use crate::incident::{Incident, Record, Resolution, State};
 
 /// Stores one record.
 pub(super) fn record(transaction: &Transaction<'_>, record: &Record) -> Result<(), LedgerError> {
@@ -18,18 +18,23 @@ pub(super) fn record(transaction: &Transaction<'_>, record: &Record) -> Result<(
             let mut update = transaction.prepare_cached("UPDATE incident SET causes = ?2 WHERE id = ?1")?;
             update.execute(params![id, json(causes)?])?;
         }
-        Record::Moved { id, from, to, at, reason, basis } => {
+        Record::Moved { id, from, to, at, reason, basis, actor, cause, resolution } => {
             let resolved_at = (*to == State::Resolved).then_some(nanos(*at));
-            let mut update = transaction
-                .prepare_cached("UPDATE incident SET state = ?2, resolved_at = ?3, basis = ?4 WHERE id = ?1")?;
-            update.execute(params![id, to.as_str(), resolved_at, basis])?;
-            moved(transaction, id, Some(*from), *to, *at, reason)?;
-        }
-        Record::Began { id, attempt, at, streak, actions } => {
-            let mut insert = transaction.prepare_cached(
-                "INSERT INTO attempt (incident, number, started_at, streak, actions) VALUES (?1, ?2, ?3, ?4, ?5)",
+            let mut update = transaction.prepare_cached(
+                "UPDATE incident SET state = ?2, moved_at = ?3, resolved_at = ?4, basis = ?5, cause = ?6, resolution = ?7
+                 WHERE id = ?1",
             )?;
-            insert.execute(params![id, attempt, nanos(*at), streak, json(actions)?])?;
+            let resolution = resolution.map(Resolution::as_str);
+            update.execute(params![id, to.as_str(), nanos(*at), resolved_at, basis, cause, resolution])?;
+            moved(transaction, id, Some(*from), *to, *at, reason, actor.as_deref())?;
+        }
+        Record::Began { id, attempt, at, round, streak, digest, targets, actions } => {
+            let mut insert = transaction.prepare_cached(
+                "INSERT INTO attempt (incident, number, started_at, round, streak, digest, targets, actions)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            )?;
+            let (targets, actions) = (json(targets)?, json(actions)?);
+            insert.execute(params![id, attempt, nanos(*at), round, streak, digest, targets, actions])?;
         }
         Record::Done { id, attempt, step, outcome } => {
             let mut insert = transaction
@@ -42,6 +47,59 @@ pub(super) fn record(transaction: &Transaction<'_>, record: &Record) -> Result<(
             )?;
             update.execute(params![id, attempt, nanos(*at), json(verdict)?])?;
         }
+        Record::Pending { id, pending } => {
+            let mut update = transaction.prepare_cached("UPDATE incident SET pending = ?2 WHERE id = ?1")?;
+            update.execute(params![id, pending.as_ref().map(json).transpose()?])?;
+        }
+        Record::Flapping { id, flapping } => {
+            let mut update = transaction.prepare_cached("UPDATE incident SET flapping = ?2 WHERE id = ?1")?;
+            update.execute(params![id, flapping])?;
+        }
+        Record::Round { id, round } => {
+            let mut update = transaction.prepare_cached("UPDATE incident SET round = ?2 WHERE id = ?1")?;
+            update.execute(params![id, round])?;
+        }
+        Record::Collected { id, attempt, evidence } => {
+            let mut insert = transaction
+                .prepare_cached("INSERT INTO evidence (incident, attempt, place, evidence) VALUES (?1, ?2, ?3, ?4)")?;
+            for (place, evidence) in (0_i64..).zip(evidence) {
+                insert.execute(params![id, attempt, place, json(evidence)?])?;
+            }
+        }
+        Record::Held(hold) => {
+            let mut insert = transaction.prepare_cached(
+                "INSERT INTO hold (id, policy, target, since, until, reason, actor) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )?;
+            let until = hold.until.map(nanos);
+            insert.execute(params![
+                hold.id,
+                hold.policy,
+                hold.target,
+                nanos(hold.since),
+                until,
+                hold.reason,
+                hold.actor
+            ])?;
+        }
+        Record::Released { hold, at, actor } => {
+            let mut update = transaction
+                .prepare_cached("UPDATE hold SET ended_at = ?2, ended_by = ?3 WHERE id = ?1 AND ended_at IS NULL")?;
+            update.execute(params![hold, nanos(*at), actor])?;
+        }
+        Record::Tripped(trip) => {
+            let mut insert = transaction.prepare_cached("INSERT INTO trip (at, reason) VALUES (?1, ?2)")?;
+            insert.execute(params![nanos(trip.at), trip.reason])?;
+        }
+        Record::Closed { at, actor } => {
+            let mut update =
+                transaction.prepare_cached("UPDATE trip SET closed_at = ?1, closed_by = ?2 WHERE closed_at IS NULL")?;
+            update.execute(params![nanos(*at), actor])?;
+        }
+        Record::Notice(notice) => {
+            let mut insert =
+                transaction.prepare_cached("INSERT INTO notice (at, kind, key, notice) VALUES (?1, ?2, ?3, ?4)")?;
+            insert.execute(params![nanos(notice.at), notice.kind.as_str(), notice.key, json(notice)?])?;
+        }
     }
     Ok(())
 }
@@ -50,12 +108,14 @@ fn opened(transaction: &Transaction<'_>, incident: &Incident) -> Result<(), Ledg
     let fault = &incident.fault;
     let mut insert = transaction.prepare_cached(
         "INSERT INTO incident
-            (id, plugin, policy, kind, target, severity, summary, evidence, causes, state, opened_at, basis)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, '[]', ?9, ?10, ?11)",
+            (id, plugin, digest, policy, kind, target, severity, summary, evidence, causes, state, moved_at,
+             occurred_at, opened_at, basis)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, '[]', ?10, ?12, ?11, ?12, ?13)",
     )?;
     insert.execute(params![
         incident.id,
         incident.plugin,
+        incident.digest,
         incident.policy,
         fault.kind,
         fault.target,
@@ -63,10 +123,11 @@ fn opened(transaction: &Transaction<'_>, incident: &Incident) -> Result<(), Ledg
         fault.summary,
         json(&fault.evidence)?,
         incident.state.as_str(),
+        nanos(incident.occurred_at),
         nanos(incident.opened_at),
         incident.basis,
     ])?;
-    moved(transaction, &incident.id, None, incident.state, incident.opened_at, &fault.summary)
+    moved(transaction, &incident.id, None, incident.state, incident.opened_at, &fault.summary, None)
 }
 
 fn moved(
@@ -76,11 +137,12 @@ fn moved(
     to: State,
     at: Timestamp,
     reason: &str,
+    actor: Option<&str>,
 ) -> Result<(), LedgerError> {
     let mut insert = transaction.prepare_cached(
-        "INSERT INTO transition (incident, from_state, to_state, at, reason) VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT INTO transition (incident, from_state, to_state, at, reason, actor) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?;
-    insert.execute(params![id, from.map(State::as_str), to.as_str(), nanos(at), reason])?;
+    insert.execute(params![id, from.map(State::as_str), to.as_str(), nanos(at), reason, actor])?;
     Ok(())
 }
 
