@@ -13,10 +13,11 @@ use rustix::fs::{FlockOperation, flock};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use crate::action::Host;
 use crate::action::actuator::{Actuators, Order};
 use crate::clock::{Clock, SystemClock};
-use crate::config::Settings;
-use crate::control::{Api, ApiError};
+use crate::config::{HostRules, Settings};
+use crate::control::{Api, ApiError, Desk};
 use crate::guard::Chain;
 use crate::incident::ledger::{Ledger, LedgerError};
 use crate::incident::{Doors, Engine, Input, Runner};
@@ -90,17 +91,36 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
     let (view, ask) = (fleet.view(), fleet.ask());
 
     // The incident engine with its guards, and the actuators.
-    let (open, recency) = (ledger.open_incidents()?, ledger.recency(now)?);
-    if !open.is_empty() {
-        tracing::info!(incidents = open.len(), "carrying on with what is open");
+    let past = ledger.past(now)?;
+    if !past.open.is_empty() {
+        tracing::info!(incidents = past.open.len(), "carrying on with what is open");
     }
-    let (engine, first) = Engine::restore(settings.ceiling, Chain::standard(), open, recency, now);
-    let actuators = Arc::new(Actuators::new(services, router));
-    let perform = move |order| {
+    let host = HostRules { ceiling: settings.ceiling, ..HostRules::default() };
+    let (engine, first) = Engine::restore(host, Chain::standard(), Box::new(Host), past, now);
+    let actuators = Arc::new(Actuators::new(services));
+    let desk = Arc::new(Desk::new(inputs.clone()));
+    let settled = {
+        let router = router.clone();
+        move |targets: &[String]| targets.iter().for_each(|target| router.end_echo(target))
+    };
+    let perform = move |order: Order| {
+        // Until the plan is over, what happens to its targets is an echo.
+        order.targets.iter().for_each(|target| router.begin_echo(target, &order.incident));
         tokio::spawn(perform(actuators.clone(), order, inputs.clone()));
     };
+    let reply = {
+        let desk = desk.clone();
+        move |token, answer| desk.reply(token, answer)
+    };
     let reader = ledger.reader()?;
-    let doors = Doors { ask: Box::new(ask), perform: Box::new(perform) };
+    let doors = Doors {
+        ask: Box::new(ask),
+        perform: Box::new(perform),
+        settled: Box::new(settled),
+        reply: Box::new(reply),
+        noticed: Box::new(|| ()),
+    };
+    let api_clock = clock.clone();
     let runner = Runner::new(engine, ledger, clock, inbox, doors);
     let trouble = runner.trouble();
     tokio::spawn(runner.run(first));
@@ -108,7 +128,8 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
 
     // The API, until somebody has had enough.
     let ceiling = settings.ceiling;
-    let api = Api { ledger: reader, fleet: Box::new(view), trouble, started_at: now.wall, ceiling };
+    let api =
+        Api { ledger: reader, fleet: Box::new(view), trouble, desk, clock: api_clock, started_at: now.wall, ceiling };
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     ready();
@@ -125,9 +146,9 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
 
 /// Carries out an order, the first failure ends it; the engine is told of each outcome as it comes.
 async fn perform(actuators: Arc<Actuators>, order: Order, engine: mpsc::Sender<Input>) {
-    let Order { incident, attempt, actions } = order;
+    let Order { incident, attempt, actions, .. } = order;
     for action in &actions {
-        let outcome = actuators.act(action, &incident).await;
+        let outcome = actuators.act(action).await;
         let ok = outcome.ok;
         // The engine is gone only when the agent ends.
         drop(engine.send(Input::Done { incident: incident.clone(), attempt, outcome }).await);

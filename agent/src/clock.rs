@@ -65,9 +65,10 @@ pub struct Now {
 }
 
 impl Now {
-    /// Where `wall` lies on the monotonic count, as well as that can be told; moments long before the agent started are zero.
+    /// Where `wall`, past or to come, lies on the monotonic count, as well as that can be told; moments long before the
+    /// agent started are zero.
     pub fn mono_of(self, wall: Timestamp) -> Duration {
-        self.mono.saturating_sub(self.wall.since(wall))
+        (self.mono + wall.since(self.wall)).saturating_sub(self.wall.since(wall))
     }
 }
 

@@ -2,8 +2,10 @@
 
 pub mod actuator;
 mod evidence;
+mod terrain;
 
 pub use evidence::Evidence;
+pub use terrain::Host;
 
 use std::fmt;
 use std::time::Duration;

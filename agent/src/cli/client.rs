@@ -3,23 +3,50 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
+use hyper::http::request::Builder;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
+use super::Outcome;
+use super::output::Page;
+
 /// What the agent answers to `GET path`; none if it says that there is no such thing, with its words for that.
 pub(super) fn get<T: DeserializeOwned>(socket: &Path, path: &str) -> anyhow::Result<Result<T, String>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (status, body) = runtime.block_on(fetch(socket, path))?;
+    let (status, body) = runtime.block_on(fetch(socket, Request::get(path), Bytes::new()))?;
+    read(status, &body)
+}
+
+/// Says something to the agent, and prints what it answers; what it refuses is told with its words.
+pub(super) fn say(socket: &Path, path: &str, body: &serde_json::Value) -> anyhow::Result<Outcome> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let request = Request::post(path).header("content-type", "application/json");
+    let (status, answer) = runtime.block_on(fetch(socket, request, body.to_string().into()))?;
+    match read::<serde_json::Value>(status, &answer)? {
+        Ok(answer) => {
+            let mut page = Page::default();
+            page.line(answer.get("message").and_then(|message| message.as_str()).unwrap_or("done"));
+            page.print()?;
+            Ok(Outcome::Fine)
+        }
+        Err(refusal) => {
+            eprintln!("salve: {refusal}");
+            Ok(Outcome::NotFine)
+        }
+    }
+}
+
+fn read<T: DeserializeOwned>(status: StatusCode, body: &[u8]) -> anyhow::Result<Result<T, String>> {
     if status.is_success() {
         let answer =
-            serde_json::from_slice(&body).context("the agent's answer makes no sense; is it of this version?")?;
+            serde_json::from_slice(body).context("the agent's answer makes no sense; is it of this version?")?;
         return Ok(Ok(answer));
     }
-    let error: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+    let error: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
     let message = error.get("error").and_then(|error| error.as_str()).unwrap_or("no reason given").to_owned();
     if status.is_client_error() {
         return Ok(Err(message));
@@ -27,13 +54,13 @@ pub(super) fn get<T: DeserializeOwned>(socket: &Path, path: &str) -> anyhow::Res
     bail!("the agent failed to answer: {message}")
 }
 
-async fn fetch(socket: &Path, path: &str) -> anyhow::Result<(StatusCode, Bytes)> {
+async fn fetch(socket: &Path, request: Builder, body: Bytes) -> anyhow::Result<(StatusCode, Bytes)> {
     let stream = UnixStream::connect(socket).await.with_context(|| {
         format!("no agent answers on {}; start one, or name its socket with --socket or SALVE_SOCKET", socket.display())
     })?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
-    let request = Request::get(path).header("host", "salve").body(Empty::<Bytes>::new())?;
+    let request = request.header("host", "salve").body(Full::new(body))?;
     let response = sender.send_request(request).await?;
     let status = response.status();
     Ok((status, response.into_body().collect().await?.to_bytes()))

@@ -1,11 +1,12 @@
 use std::path::Path;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
+use serde_json::json;
 
 use super::output::Page;
 use super::{Outcome, OutputArgs, client, output};
 use crate::control::{IncidentDetail, IncidentView};
-use crate::incident::Verdict;
+use crate::incident::{State, Verdict};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -27,13 +28,44 @@ pub(super) enum Command {
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// Agree to the plan that waits for a person.
+    Approve(Word),
+    /// Say no to it: the incident stays with you, and is not tried again by itself.
+    Deny(Word),
+    /// Close an incident that nobody else will.
+    Resolve(Word),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Word {
+    /// The incident's id, or the beginning of it.
+    id: String,
+    /// Why; it is kept with the incident.
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    reason: String,
 }
 
 pub(super) fn run(socket: &Path, command: Command) -> anyhow::Result<Outcome> {
     match command {
         Command::List { open, limit, output } => list(socket, open, limit, &output),
         Command::Show { id, output } => show(socket, &id, &output),
+        Command::Approve(word) => say(socket, "approve", &word),
+        Command::Deny(word) => say(socket, "deny", &word),
+        Command::Resolve(word) => say(socket, "resolve", &word),
     }
+}
+
+fn say(socket: &Path, what: &str, word: &Word) -> anyhow::Result<Outcome> {
+    let id = checked(&word.id)?;
+    client::say(socket, &format!("/v1/incidents/{id}/{what}"), &json!({ "reason": word.reason }))
+}
+
+/// An id is typed by a person, and goes into a path.
+fn checked(id: &str) -> anyhow::Result<&str> {
+    if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        anyhow::bail!("`{id}` is not an incident's id; `salve incident list` shows them");
+    }
+    Ok(id)
 }
 
 fn list(socket: &Path, open: bool, limit: u32, args: &OutputArgs) -> anyhow::Result<Outcome> {
@@ -66,10 +98,7 @@ fn list(socket: &Path, open: bool, limit: u32, args: &OutputArgs) -> anyhow::Res
 }
 
 fn show(socket: &Path, id: &str, args: &OutputArgs) -> anyhow::Result<Outcome> {
-    // An id is typed by a person, and goes into a path.
-    if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-        anyhow::bail!("`{id}` is not an incident's id; `salve incident list` shows them");
-    }
+    let id = checked(id)?;
     let detail: IncidentDetail = match client::get(socket, &format!("/v1/incidents/{id}"))? {
         Ok(detail) => detail,
         Err(message) => {
@@ -87,7 +116,7 @@ fn show(socket: &Path, id: &str, args: &OutputArgs) -> anyhow::Result<Outcome> {
 
 fn tell(detail: &IncidentDetail) -> Page {
     let mut page = Page::default();
-    let IncidentDetail { incident, transitions } = detail;
+    let IncidentDetail { incident, transitions, collected } = detail;
     page.line(format_args!("incident {}: {} ({})", incident.id, incident.summary, incident.state));
     page.line(format_args!("  {} at {}, severity {}", incident.kind, incident.target, incident.severity.as_str()));
     page.line(format_args!("  found by {} under policy {}", incident.plugin, incident.policy));
@@ -100,6 +129,24 @@ fn tell(detail: &IncidentDetail) -> Page {
     page.gap();
     for step in transitions {
         page.line(format_args!("{}  {:17} {}", step.at, step.to, step.reason));
+    }
+    if let Some(pending) = &incident.pending {
+        page.gap();
+        page.line(match (&pending.approved_by, incident.state) {
+            (Some(by), _) => format!("agreed to by {by}, until {}:", pending.expires_at),
+            (None, State::AwaitingApproval) => {
+                let (id, until) = (&incident.id, pending.expires_at);
+                format!("`salve incident approve {id}` (or deny) until {until} decides on:")
+            }
+            (None, _) => "said no to:".to_owned(),
+        });
+        pending.actions.iter().for_each(|action| page.line(format_args!("  {action}")));
+    }
+    for piece in collected {
+        let left_out = if piece.evidence.truncated { ", not all of it" } else { "" };
+        page.gap();
+        page.line(format_args!("{} before attempt {}{left_out}:", piece.evidence.name, piece.attempt));
+        piece.evidence.text.lines().for_each(|line| page.line(format_args!("  {line}")));
     }
     for attempt in &incident.attempts {
         let verdict = match &attempt.verdict {

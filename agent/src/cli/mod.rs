@@ -3,6 +3,7 @@
 mod agent;
 mod check;
 mod client;
+mod hold;
 mod incident;
 mod output;
 mod plugin;
@@ -40,10 +41,14 @@ enum Command {
     Check(ConfigArgs),
     /// Show whether the agent is well, and what it runs.
     Status(OutputArgs),
+    /// Have nothing done for now: at all, by a policy, or to a target. Detection goes on; it lasts over restarts.
+    Pause(hold::PauseArgs),
+    /// End a hold, or close the storm breaker.
+    Resume(hold::ResumeArgs),
     /// Look at plugins.
     #[command(subcommand)]
     Plugin(plugin::Command),
-    /// Look at incidents.
+    /// Look at incidents, and decide where a person has to.
     #[command(subcommand)]
     Incident(incident::Command),
 }
@@ -70,6 +75,8 @@ impl Cli {
             Command::Agent(args) => agent::run(&args),
             Command::Check(args) => check::run(&args),
             Command::Status(args) => status::run(&socket, &args),
+            Command::Pause(args) => hold::pause(&socket, args),
+            Command::Resume(args) => hold::resume(&socket, args),
             Command::Plugin(command) => plugin::run(&socket, command),
             Command::Incident(command) => incident::run(&socket, command),
         }

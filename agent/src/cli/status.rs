@@ -21,6 +21,18 @@ fn show(status: &StatusView, problems: &[String]) -> Page {
     page.line(format_args!("salve {} (pid {}), since {since}, ceiling {}", status.version, status.pid, status.ceiling));
     let open: Vec<String> = status.open_incidents.iter().map(|(state, count)| format!("{count} {state}")).collect();
     page.line(format_args!("open incidents: {}", if open.is_empty() { "none".to_owned() } else { open.join(", ") }));
+    for hold in &status.holds {
+        let on = match (&hold.policy, &hold.target) {
+            (None, None) => "everything".to_owned(),
+            (policy, target) => {
+                let policy = policy.as_ref().map(|policy| format!("policy {policy}"));
+                let target = target.as_ref().map(|target| format!("target {target}"));
+                policy.into_iter().chain(target).collect::<Vec<_>>().join(", ")
+            }
+        };
+        let until = hold.until.map_or("resumed".to_owned(), output::time);
+        page.line(format_args!("paused until {until}: {on}, by {}: {}", hold.actor, hold.reason));
+    }
     page.gap();
     page.table(
         ["POLICY", "PLUGIN", "MODE", "STATE", "CALLS", "TRAPS", "DROPPED"],

@@ -3,11 +3,12 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::extract::{Path as UrlPath, Query, State as Shared};
+use axum::extract::{ConnectInfo, Path as UrlPath, Query, State as Shared};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router as Routes};
 use serde::Deserialize;
 use serde_json::json;
@@ -15,10 +16,12 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::block_in_place;
 
-use super::{IncidentDetail, IncidentView, StatusView};
-use crate::clock::Timestamp;
+use super::peer::Peer;
+use super::{Collected, Desk, IncidentDetail, IncidentView, StatusView};
+use crate::clock::{Clock, Timestamp};
 use crate::config::Mode;
 use crate::incident::ledger::{LedgerError, LedgerReader};
+use crate::incident::{Incident, Word};
 use crate::plugin::FleetView;
 
 /// Incidents in one answer unless more are asked for.
@@ -53,6 +56,10 @@ pub struct Api {
     pub fleet: Box<dyn Fn() -> FleetView + Send + Sync>,
     /// Why the ledger cannot be written, if it cannot.
     pub trouble: watch::Receiver<Option<String>>,
+    /// Where persons' words go.
+    pub desk: Arc<Desk>,
+    /// Tells which holds are over.
+    pub clock: Arc<dyn Clock>,
     /// Since when the agent runs.
     pub started_at: Timestamp,
     /// The most any policy may do.
@@ -92,9 +99,12 @@ impl Api {
             .route("/v1/status", get(status))
             .route("/v1/incidents", get(incidents))
             .route("/v1/incidents/{id}", get(incident))
+            .route("/v1/incidents/{id}/{word}", post(told))
+            .route("/v1/pause", post(pause))
+            .route("/v1/resume", post(resume))
             .fallback(|| async { Refusal(StatusCode::NOT_FOUND, "there is nothing here".to_owned()) })
             .with_state(Arc::new(self));
-        axum::serve(listener, routes).await
+        axum::serve(listener, routes.into_make_service_with_connect_info::<Peer>()).await
     }
 }
 
@@ -117,12 +127,15 @@ async fn status(Shared(api): Shared<Arc<Api>>) -> Result<Json<StatusView>, Refus
     let open_incidents: BTreeMap<_, _> = block_in_place(|| api.ledger.open_by_state())?.into_iter().collect();
     let mut fleet = (api.fleet)();
     fleet.problems.extend(api.trouble.borrow().iter().map(|trouble| format!("nothing is done: {trouble}")));
+    let (holds, breaker) = block_in_place(|| api.ledger.stops(api.clock.now().wall))?;
     Ok(Json(StatusView {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
         started_at: api.started_at,
         ceiling: api.ceiling.as_str().to_owned(),
         open_incidents,
+        holds,
+        breaker,
         fleet,
     }))
 }
@@ -147,15 +160,97 @@ async fn incident(
     Shared(api): Shared<Arc<Api>>,
     UrlPath(id): UrlPath<String>,
 ) -> Result<Json<IncidentDetail>, Refusal> {
-    let mut found = block_in_place(|| api.ledger.find(&id))?;
+    let incident = find(&api, &id)?;
+    let transitions = block_in_place(|| api.ledger.transitions(&incident.id))?;
+    let collected = block_in_place(|| api.ledger.evidence(&incident.id))?;
+    let collected = collected.into_iter().map(|(attempt, evidence)| Collected { attempt, evidence }).collect();
+    Ok(Json(IncidentDetail { incident: incident.into(), transitions, collected }))
+}
+
+/// The one incident whose id begins so.
+fn find(api: &Api, id: &str) -> Result<Incident, Refusal> {
+    let mut found = block_in_place(|| api.ledger.find(id))?;
     let (Some(incident), others) = (found.pop(), found.len()) else {
         return Err(Refusal(StatusCode::NOT_FOUND, format!("there is no incident `{id}`")));
     };
     if others > 0 {
         return Err(Refusal(StatusCode::CONFLICT, format!("`{id}` begins several incidents' ids; give more of it")));
     }
-    let transitions = block_in_place(|| api.ledger.transitions(&incident.id))?;
-    Ok(Json(IncidentDetail { incident: incident.into(), transitions }))
+    Ok(incident)
+}
+
+/// What is said of an incident: `POST /v1/incidents/{id}/approve|deny|resolve`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct About {
+    #[serde(default)]
+    reason: String,
+}
+
+async fn told(
+    Shared(api): Shared<Arc<Api>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    UrlPath((id, word)): UrlPath<(String, String)>,
+    Json(About { reason }): Json<About>,
+) -> Result<Json<serde_json::Value>, Refusal> {
+    let incident = find(&api, &id)?.id;
+    let word = match word.as_str() {
+        "approve" => Word::Approve { incident, reason },
+        "deny" => Word::Deny { incident, reason },
+        "resolve" => Word::Resolve { incident, reason },
+        other => return Err(Refusal(StatusCode::NOT_FOUND, format!("an incident cannot be told to `{other}`"))),
+    };
+    say(&api, &peer, word).await
+}
+
+/// `POST /v1/pause`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pause {
+    policy: Option<String>,
+    target: Option<String>,
+    /// Milliseconds.
+    for_ms: Option<u64>,
+    #[serde(default)]
+    reason: String,
+}
+
+async fn pause(
+    Shared(api): Shared<Arc<Api>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(Pause { policy, target, for_ms, reason }): Json<Pause>,
+) -> Result<Json<serde_json::Value>, Refusal> {
+    let lasting = for_ms.map(Duration::from_millis);
+    say(&api, &peer, Word::Pause { policy, target, lasting, reason }).await
+}
+
+/// `POST /v1/resume`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Resume {
+    policy: Option<String>,
+    target: Option<String>,
+    #[serde(default)]
+    all: bool,
+    #[serde(default)]
+    breaker: bool,
+}
+
+async fn resume(
+    Shared(api): Shared<Arc<Api>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(Resume { policy, target, all, breaker }): Json<Resume>,
+) -> Result<Json<serde_json::Value>, Refusal> {
+    let word = if breaker { Word::CloseBreaker } else { Word::Resume { policy, target, all } };
+    say(&api, &peer, word).await
+}
+
+/// `{"message": "…"}`, or why it cannot be.
+async fn say(api: &Api, peer: &Peer, word: Word) -> Result<Json<serde_json::Value>, Refusal> {
+    match api.desk.say(peer.actor(), word).await {
+        Ok(message) => Ok(Json(json!({ "message": message }))),
+        Err(error) => Err(Refusal(StatusCode::CONFLICT, error)),
+    }
 }
 
 #[cfg(test)]

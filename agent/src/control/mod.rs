@@ -1,7 +1,10 @@
-//! The API: HTTP over a Unix socket, read-only in this version. What the command line shows, programs can ask for.
+//! The API: HTTP over a Unix socket. What the command line shows, programs can ask for.
 
 mod api;
+mod desk;
+mod peer;
 mod view;
 
 pub use api::{Api, ApiError};
-pub use view::{IncidentDetail, IncidentView, StatusView};
+pub use desk::Desk;
+pub use view::{Collected, IncidentDetail, IncidentView, StatusView};

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::action::Evidence;
 use crate::clock::Timestamp;
 use crate::incident::ledger::Transition;
-use crate::incident::{Attempt, Cause, Incident, Severity, State};
+use crate::incident::{Attempt, Cause, Hold, Incident, Pending, Resolution, Severity, State, Trip};
 use crate::plugin::FleetView;
 use crate::signal::Attribute;
 
@@ -33,8 +34,24 @@ pub struct IncidentView {
     pub evidence: Vec<Attribute>,
     /// RFC 3339, as every time here.
     pub opened_at: Timestamp,
+    /// When the host saw what the fault was found in.
+    pub occurred_at: Timestamp,
+    /// Since when it stands where it does.
+    pub since: Timestamp,
     /// Null while it is open.
     pub resolved_at: Option<Timestamp>,
+    /// How it ended: `healed`, `self-cleared` or `closed`; null while it is open.
+    pub resolution: Option<Resolution>,
+    /// SHA-256 of the plugin that found it.
+    pub plugin_digest: String,
+    /// How often the host began anew after a person had it.
+    pub round: u32,
+    /// Whether the fault comes and goes too often to be healed.
+    pub flapping: bool,
+    /// The open incident that this one is a consequence of.
+    pub caused_by: Option<String>,
+    /// The plan that waits for a person, was agreed to, or was said no to.
+    pub pending: Option<Pending>,
     /// The most likely first.
     pub causes: Vec<Cause>,
     /// What was tried.
@@ -55,6 +72,14 @@ impl From<Incident> for IncidentView {
             summary: fault.summary,
             evidence: fault.evidence,
             opened_at: incident.opened_at,
+            occurred_at: incident.occurred_at,
+            since: incident.since,
+            resolution: incident.resolution,
+            plugin_digest: incident.digest,
+            round: incident.round,
+            flapping: incident.flapping,
+            caused_by: incident.cause,
+            pending: incident.pending,
             resolved_at: incident.resolved_at,
             causes: incident.causes,
             attempts: incident.attempts,
@@ -70,6 +95,18 @@ pub struct IncidentDetail {
     pub incident: IncidentView,
     /// Its life, from the beginning.
     pub transitions: Vec<Transition>,
+    /// What was collected before its attempts.
+    pub collected: Vec<Collected>,
+}
+
+/// One thing that was collected before an attempt.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Collected {
+    /// Before which.
+    pub attempt: u32,
+    /// What.
+    #[serde(flatten)]
+    pub evidence: Evidence,
 }
 
 /// `GET /v1/status`.
@@ -85,6 +122,10 @@ pub struct StatusView {
     pub ceiling: String,
     /// Open incidents by state.
     pub open_incidents: BTreeMap<State, u64>,
+    /// Holds in force.
+    pub holds: Vec<Hold>,
+    /// What opened the storm breaker; null while it is closed.
+    pub breaker: Option<Trip>,
     /// Plugins and policies.
     #[serde(flatten)]
     pub fleet: FleetView,
@@ -94,6 +135,9 @@ impl StatusView {
     /// Everything that is not as it should be, a sentence each.
     pub fn problems(&self) -> Vec<String> {
         let mut problems = self.fleet.problems.clone();
+        problems.extend(self.breaker.iter().map(|trip| {
+            format!("nothing is done: the storm breaker opened ({}); `salve resume --breaker` closes it", trip.reason)
+        }));
         let plugins = self.fleet.plugins.iter().filter_map(|plugin| Some((&plugin.name, plugin.problem.as_ref()?)));
         problems.extend(plugins.map(|(name, problem)| format!("plugin {name}: {problem}")));
         for policy in &self.fleet.policies {

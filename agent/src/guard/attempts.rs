@@ -1,6 +1,6 @@
 use super::{Answer, Guard, Request};
 
-/// An incident has a limited number of attempts; after that a person is needed.
+/// An incident has a limited number of attempts; after that a person is needed, and much later it is tried anew.
 pub(super) struct Attempts;
 
 impl Guard for Attempts {
@@ -13,7 +13,8 @@ impl Guard for Attempts {
         if request.attempts < allowed {
             return Answer::Allow;
         }
-        Answer::Deny { reason: format!("all {allowed} attempts are used up ([guard] attempts)") }
+        let until = request.rules.retry_escalated.map(|wait| request.now.mono + wait);
+        Answer::Deny { until, reason: format!("all {allowed} attempts are used up ([guard] attempts)") }
     }
 }
 

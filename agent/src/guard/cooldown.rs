@@ -1,4 +1,4 @@
-use super::{Answer, Guard, Request};
+use super::{Answer, Guard, Later, Request};
 
 /// The least time between two attempts on one target: `cooldown`, or the backoff where that is longer. The backoff grows
 /// with each attempt in a row and starts over once the target was healthy for `reset-after`.
@@ -22,7 +22,7 @@ impl Guard for Cooldown {
         }
         let reason =
             format!("{} s after attempt {} in a row on {}", wait.as_secs_f64(), recency.streak.max(1), request.target);
-        Answer::Defer { until, reason }
+        Answer::Defer(Later { until: Some(until), waits: None, reason })
     }
 }
 
@@ -41,7 +41,7 @@ mod tests {
 
     fn until(answer: &Answer) -> Option<Duration> {
         match answer {
-            Answer::Defer { until, .. } => Some(*until),
+            Answer::Defer(later) => later.until,
             _ => None,
         }
     }

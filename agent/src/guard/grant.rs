@@ -20,7 +20,10 @@ impl Guard for Granted {
         if missing.is_empty() {
             return Answer::Allow;
         }
-        Answer::Deny { reason: format!("not granted; [grant] actions = [{}] would allow it", missing.join(", ")) }
+        Answer::Deny {
+            until: None,
+            reason: format!("not granted; [grant] actions = [{}] would allow it", missing.join(", ")),
+        }
     }
 }
 
@@ -35,7 +38,7 @@ mod tests {
         assert_eq!(judge(&["service.restart:demo"]), Answer::Allow);
         assert_eq!(judge(&["service.*:d*"]), Answer::Allow);
         for too_little in [&[][..], &["service.start:demo"], &["service.restart:dem"], &["service.restart:demo2"]] {
-            let Answer::Deny { reason } = judge(too_little) else { panic!("{too_little:?} allowed it") };
+            let Answer::Deny { reason, .. } = judge(too_little) else { panic!("{too_little:?} allowed it") };
             assert!(reason.contains(r#"actions = ["service.restart:demo"]"#), "{reason}");
         }
     }

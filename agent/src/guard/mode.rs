@@ -1,4 +1,4 @@
-use super::{Answer, Guard, Request};
+use super::{Answer, Guard, Later, Request};
 use crate::config::Mode;
 
 /// Observe mode, of the policy or of the whole agent: findings show, nothing is done.
@@ -10,13 +10,10 @@ impl Guard for Observe {
     }
 
     fn judge(&self, request: &Request<'_>) -> Answer {
-        match (request.rules.mode, request.ceiling) {
-            (Mode::Observe, _) => {
-                Answer::Suppress { reason: "the policy is in observe mode; `mode = \"auto\"` lets it act".into() }
-            }
-            (_, Mode::Observe) => {
-                Answer::Suppress { reason: "the agent's ceiling is observe ([agent] mode in salve.toml)".into() }
-            }
+        let suppress = |reason: &str| Answer::Suppress(Later { until: None, waits: None, reason: reason.to_owned() });
+        match (request.rules.mode, request.host.ceiling) {
+            (Mode::Observe, _) => suppress("the policy is in observe mode; `mode = \"auto\"` lets it act"),
+            (_, Mode::Observe) => suppress("the agent's ceiling is observe ([agent] mode in salve.toml)"),
             _ => Answer::Allow,
         }
     }
@@ -30,8 +27,8 @@ mod tests {
     #[test]
     fn the_lower_of_policy_and_ceiling_counts() {
         let judge = |mode, ceiling| Plan { mode, ceiling, ..Plan::default() }.judge(&Observe);
-        assert!(matches!(judge(Mode::Observe, Mode::Auto), Answer::Suppress { .. }));
-        assert!(matches!(judge(Mode::Auto, Mode::Observe), Answer::Suppress { .. }));
+        assert!(matches!(judge(Mode::Observe, Mode::Auto), Answer::Suppress(_)));
+        assert!(matches!(judge(Mode::Auto, Mode::Observe), Answer::Suppress(_)));
         assert_eq!(judge(Mode::Auto, Mode::Auto), Answer::Allow);
         assert_eq!(judge(Mode::Approve, Mode::Auto), Answer::Allow);
     }

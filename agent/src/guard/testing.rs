@@ -1,24 +1,34 @@
-//! A plan to try guards on: `service.restart demo`, granted, in auto mode, with the default limits.
+//! A plan to try guards on: `service.restart demo` under policy `web`, granted, in auto mode, with the default limits.
 
 use std::time::Duration;
 
-use super::{Answer, Guard, Request};
+use super::{Answer, Bucket, Guard, Request};
 use crate::action::Action;
 use crate::clock::{Now, Timestamp};
-use crate::config::{Mode, Pattern, Rules};
-use crate::incident::Recency;
+use crate::config::{Budget, HostRules, Mode, Pattern, Rules};
+use crate::incident::{Hold, Pending, Recency};
 
 pub(super) fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
+}
+
+pub(super) fn restart(target: &str) -> Action {
+    Action { kind: "service.restart".into(), target: target.into(), parameters: vec![] }
 }
 
 pub(super) struct Plan {
     pub mode: Mode,
     pub ceiling: Mode,
     pub grant: Vec<&'static str>,
+    pub unattended: bool,
     pub attempts: u32,
     pub recency: Recency,
     pub cooldown: Duration,
+    pub holds: Vec<Hold>,
+    pub under_way: usize,
+    pub buckets: Vec<(String, Budget, Bucket)>,
+    pub irreversible: Vec<String>,
+    pub pending: Option<Pending>,
     pub now: Duration,
 }
 
@@ -28,9 +38,15 @@ impl Default for Plan {
             mode: Mode::Auto,
             ceiling: Mode::Auto,
             grant: vec!["service.restart:demo"],
+            unattended: false,
             attempts: 0,
             recency: Recency::default(),
             cooldown: Duration::ZERO,
+            holds: vec![],
+            under_way: 0,
+            buckets: vec![],
+            irreversible: vec![],
+            pending: None,
             now: seconds(1000),
         }
     }
@@ -41,18 +57,29 @@ impl Plan {
         let rules = Rules {
             mode: self.mode,
             grant: self.grant.iter().map(|line| Pattern::parse(line).unwrap()).collect(),
+            unattended: self.unattended,
             cooldown: self.cooldown,
             ..Rules::default()
         };
-        let action = Action { kind: "service.restart".into(), target: "demo".into(), parameters: vec![] };
         guard.judge(&Request {
             rules: &rules,
-            ceiling: self.ceiling,
+            host: &HostRules { ceiling: self.ceiling, ..HostRules::default() },
+            policy: "web",
             target: "demo",
-            actions: &[action],
+            actions: &[restart("demo")],
+            targets: &["demo".to_owned()].into(),
+            irreversible: &self.irreversible,
             attempts: self.attempts,
             recency: self.recency,
-            now: Now { wall: Timestamp::default(), mono: self.now },
+            holds: &self.holds,
+            trip: None,
+            rival: None,
+            cause: None,
+            under_way: self.under_way,
+            buckets: &self.buckets,
+            flapping: None,
+            pending: self.pending.as_ref(),
+            now: Now { wall: Timestamp::from_nanos(self.now.as_nanos() as u64), mono: self.now },
         })
     }
 }

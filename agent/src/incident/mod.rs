@@ -1,8 +1,6 @@
 //! Incidents: from a finding to its resolution. Knows no collector and no actuator by name.
 
 mod engine;
-#[cfg(test)]
-mod engine_tests;
 mod hold;
 mod ident;
 pub mod ledger;
@@ -13,13 +11,15 @@ mod recency;
 mod record;
 mod runner;
 mod state;
+mod terrain;
 
-pub use engine::Engine;
+pub use engine::{Engine, Past};
 pub use hold::{Hold, Trip};
-pub use message::{Effect, Input, Question, Reply, Step, Topic};
+pub use message::{Effect, Input, Question, Reply, Step, Topic, Word};
 pub use model::{Attempt, Cause, Fault, Finding, Incident, Pending, Plan, Recovery, Resolution, Severity, Verdict};
 pub use notice::{About, Notice, NoticeKind};
 pub use recency::Recency;
 pub use record::Record;
 pub use runner::{Doors, Runner};
 pub use state::{Forbidden, State};
+pub use terrain::{Ground, Terrain};

@@ -7,26 +7,34 @@ use tokio::sync::{mpsc, watch};
 
 use super::ledger::Ledger;
 use super::{Effect, Engine, Input, Question, Record, State, Step};
+use crate::action::Outcome;
 use crate::action::actuator::Order;
 use crate::clock::Clock;
 
-/// Most inputs that go into one step, and so into one transaction.
+/// Most inputs that go into one step.
 const STEP: usize = 256;
+/// How long records that nothing rests on may wait for company: one write for several is what makes recovery fast.
+const LINGER: Duration = Duration::from_millis(10);
 /// How long to wait before the ledger is tried again.
 const RETRY: Duration = Duration::from_secs(1);
+/// Records that are kept while the ledger cannot be written; beyond them inputs wait, and detection with them.
+const BACKLOG: usize = 20_000;
+/// A plan that had to wait longer than this for the ledger is too old to be carried out.
+const STALE: Duration = Duration::from_secs(10);
 
 /// Where effects go.
 pub struct Doors {
     /// Hands a question to the instance of a policy.
-    pub ask: Box<AskDoor>,
+    pub ask: Box<dyn Fn(&str, Question) + Send>,
     /// Hands an order to the actuators.
-    pub perform: Box<PerformDoor>,
+    pub perform: Box<dyn Fn(Order) + Send>,
+    /// What happens to these targets happens by itself again.
+    pub settled: Box<dyn Fn(&[String]) + Send>,
+    /// The answer to a person's word, by its token.
+    pub reply: Box<dyn Fn(u64, Result<String, String>) + Send>,
+    /// There are new notices in the ledger.
+    pub noticed: Box<dyn Fn() + Send>,
 }
-
-/// Takes a question to the instance of a policy.
-type AskDoor = dyn Fn(&str, Question) + Send;
-/// Takes an order to the actuators.
-type PerformDoor = dyn Fn(Order) + Send;
 
 impl std::fmt::Debug for Doors {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -42,6 +50,12 @@ pub struct Runner {
     clock: Arc<dyn Clock>,
     inputs: mpsc::Receiver<Input>,
     doors: Doors,
+    /// What is decided and not yet in the ledger.
+    records: Vec<Record>,
+    /// What waits for that, and since when on the monotonic count.
+    effects: Vec<(Duration, Effect)>,
+    /// When the records are to be written at the latest.
+    flush: Option<Duration>,
     /// Why the ledger cannot be written at the moment.
     trouble: watch::Sender<Option<String>>,
 }
@@ -55,7 +69,8 @@ impl Runner {
         inputs: mpsc::Receiver<Input>,
         doors: Doors,
     ) -> Self {
-        Self { engine, ledger, clock, inputs, doors, trouble: watch::Sender::new(None) }
+        let trouble = watch::Sender::new(None);
+        Self { engine, ledger, clock, inputs, doors, records: Vec::new(), effects: Vec::new(), flush: None, trouble }
     }
 
     /// Why the ledger cannot be written at the moment, if it cannot.
@@ -65,12 +80,15 @@ impl Runner {
 
     /// Runs until every sender of inputs is gone. `first` is what the restored engine decided already.
     pub async fn run(mut self, first: Step) {
-        self.carry_out(first).await;
+        self.take(first);
         let mut inputs = Vec::with_capacity(STEP);
         loop {
-            let wait = self.engine.next_due().map(|due| due.saturating_sub(self.clock.now().mono));
+            let now = self.clock.now().mono;
+            let due = [self.engine.next_due(), self.flush].into_iter().flatten().min();
+            let wait = due.map(|due| due.saturating_sub(now));
+            let has_room = self.records.len() < BACKLOG;
             tokio::select! {
-                received = self.inputs.recv_many(&mut inputs, STEP) => if received == 0 { break },
+                received = self.inputs.recv_many(&mut inputs, STEP), if has_room => if received == 0 { break },
                 () = sleep(wait) => {}
             }
             let now = self.clock.now();
@@ -79,34 +97,101 @@ impl Runner {
                 self.engine.handle(input, now, &mut step);
             }
             self.engine.tick(now, &mut step);
-            self.carry_out(step).await;
+            self.take(step);
         }
+        self.write();
     }
 
-    /// Records first. While they cannot be written nothing is done, and new inputs wait in their bounded queue.
-    async fn carry_out(&mut self, step: Step) {
-        while !step.records.is_empty() {
-            match tokio::task::block_in_place(|| self.ledger.commit(&step.records)) {
-                Ok(()) => {
-                    if self.trouble.send_replace(None).is_some() {
-                        tracing::info!("the ledger can be written again");
-                    }
-                    break;
-                }
-                Err(error) => {
-                    tracing::error!(%error, "nothing is done until the ledger can be written");
-                    self.trouble.send_replace(Some(error.to_string()));
-                    tokio::time::sleep(RETRY).await;
-                }
-            }
-        }
+    /// Takes in what the engine decided. What changes the host, or is told to persons, is written first; questions to
+    /// plugins change nothing, and go at once.
+    fn take(&mut self, step: Step) {
+        let now = self.clock.now().mono;
+        let urgent = step.is_urgent();
         step.records.iter().for_each(tell);
+        if !step.records.is_empty() {
+            self.flush.get_or_insert(now + LINGER);
+        }
+        self.records.extend(step.records);
         for effect in step.effects {
             match effect {
                 Effect::Ask(policy, question) => (self.doors.ask)(&policy, *question),
-                Effect::Perform(order) => (self.doors.perform)(order),
+                effect => self.effects.push((now, effect)),
             }
         }
+        let blocked = self.trouble.borrow().is_some();
+        if (urgent && !blocked) || self.flush.is_some_and(|at| at <= now) {
+            self.write();
+        }
+    }
+
+    /// Writes the records down and lets out what waited for that.
+    fn write(&mut self) {
+        let notices = self.records.iter().any(|record| matches!(record, Record::Notice(_)));
+        let now = self.clock.now().mono;
+        if !self.records.is_empty() {
+            if let Err(error) = tokio::task::block_in_place(|| self.ledger.commit(&self.records)) {
+                if self.trouble.borrow().is_none() {
+                    tracing::error!(%error, "nothing is done until the ledger can be written, but for `unrecorded` policies");
+                }
+                self.trouble.send_replace(Some(error.to_string()));
+                self.flush = Some(now + RETRY);
+                return self.unrecorded();
+            }
+            self.records.clear();
+        }
+        self.flush = None;
+        let was_blocked = self.trouble.send_replace(None).is_some();
+        if was_blocked {
+            tracing::info!("the ledger can be written again");
+        }
+        let mut late = Vec::new();
+        for (since, effect) in std::mem::take(&mut self.effects) {
+            match effect {
+                Effect::Perform(order) if now.saturating_sub(since) > STALE => late.push(order),
+                effect => self.let_out(effect),
+            }
+        }
+        if notices {
+            (self.doors.noticed)();
+        }
+        for order in late {
+            self.give_up(order);
+        }
+    }
+
+    /// While the ledger cannot be written only that is done which the operator wants done all the same.
+    fn unrecorded(&mut self) {
+        let (now, later): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.effects).into_iter().partition(|(_, effect)| match effect {
+                Effect::Perform(order) => order.rules.unrecorded,
+                Effect::Settled(_) => true,
+                _ => false,
+            });
+        self.effects = later;
+        now.into_iter().for_each(|(_, effect)| self.let_out(effect));
+    }
+
+    fn let_out(&self, effect: Effect) {
+        match effect {
+            Effect::Ask(policy, question) => (self.doors.ask)(&policy, *question),
+            Effect::Perform(order) => (self.doors.perform)(order),
+            Effect::Settled(targets) => (self.doors.settled)(&targets),
+            Effect::Reply { token, answer } => (self.doors.reply)(token, answer),
+        }
+    }
+
+    /// A plan that had to wait too long is not carried out: whether it is still wanted is looked at instead.
+    fn give_up(&mut self, order: Order) {
+        let now = self.clock.now();
+        let mut step = Step::default();
+        let (incident, attempt) = (order.incident, order.attempt);
+        if let Some(action) = order.actions.into_iter().next() {
+            let detail = "not begun: the ledger could not be written in time".to_owned();
+            let outcome = Outcome { action, ok: false, detail, took: Duration::ZERO };
+            self.engine.handle(Input::Done { incident: incident.clone(), attempt, outcome }, now, &mut step);
+        }
+        self.engine.handle(Input::Performed { incident, attempt }, now, &mut step);
+        self.take(step);
     }
 }
 

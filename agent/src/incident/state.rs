@@ -25,8 +25,10 @@ pub enum State {
     AwaitingApproval,
     /// A person is needed.
     Escalated,
-    /// Nothing is to be done: observe mode.
+    /// Nothing is to be done: observe mode, maintenance, or the cause is another open incident.
     Suppressed,
+    /// Its plugin or policy was taken away: nobody looks at it any more, a person closes it.
+    Orphaned,
 }
 
 /// A move that does not exist.
@@ -41,7 +43,7 @@ pub struct Forbidden {
 
 impl State {
     /// Every state.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Detected,
         Self::Diagnosed,
         Self::Recovering,
@@ -51,21 +53,27 @@ impl State {
         Self::AwaitingApproval,
         Self::Escalated,
         Self::Suppressed,
+        Self::Orphaned,
     ];
 
     /// The states this one may move to.
     pub const fn next(self) -> &'static [Self] {
         use State::{
-            AwaitingApproval, Deferred, Detected, Diagnosed, Escalated, Recovering, Resolved, Suppressed, Verifying,
+            AwaitingApproval, Deferred, Detected, Diagnosed, Escalated, Orphaned, Recovering, Resolved, Suppressed,
+            Verifying,
         };
         match self {
-            Detected => &[Diagnosed, Resolved],
+            Detected => &[Diagnosed, Resolved, Orphaned],
             // The only state from which actions begin, so that every attempt passes the guards.
-            Diagnosed => &[Recovering, Deferred, AwaitingApproval, Escalated, Suppressed, Resolved],
+            Diagnosed => &[Recovering, Deferred, AwaitingApproval, Escalated, Suppressed, Resolved, Orphaned],
             // What was begun is looked at before anything else happens, also after a crash.
             Recovering => &[Verifying],
             Verifying => &[Resolved, Diagnosed],
-            Deferred | AwaitingApproval | Escalated | Suppressed => &[Diagnosed, Resolved],
+            // Nobody answered, or somebody said no.
+            AwaitingApproval => &[Diagnosed, Escalated, Resolved, Orphaned],
+            Deferred | Escalated | Suppressed => &[Diagnosed, Resolved, Orphaned],
+            // Its plugin came back.
+            Orphaned => &[Diagnosed, Resolved],
             Resolved => &[],
         }
     }
@@ -77,7 +85,12 @@ impl State {
 
     /// Whether it waits for somebody or something, with nothing of its own under way.
     pub const fn is_parked(self) -> bool {
-        matches!(self, Self::Deferred | Self::AwaitingApproval | Self::Escalated | Self::Suppressed)
+        matches!(self, Self::Deferred | Self::AwaitingApproval | Self::Escalated | Self::Suppressed | Self::Orphaned)
+    }
+
+    /// Whether a person may close it: while a plan is under way, what that does is still open.
+    pub const fn to_resolved_by_person(self) -> bool {
+        !matches!(self, Self::Recovering | Self::Verifying | Self::Resolved)
     }
 
     /// The word for it.
@@ -92,6 +105,7 @@ impl State {
             Self::AwaitingApproval => "awaiting-approval",
             Self::Escalated => "escalated",
             Self::Suppressed => "suppressed",
+            Self::Orphaned => "orphaned",
         }
     }
 }

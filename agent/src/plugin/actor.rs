@@ -11,13 +11,16 @@ use tokio::time::Instant;
 use super::instance::{CallError, Instance};
 use super::limits;
 use super::view::{Board, InstanceState};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::config::Rules;
 use crate::incident::{Finding, Input, Question, Reply, Topic, Verdict};
 use crate::signal::{Batch, Mailbox, Router, Subscription};
 
 /// How often an undecided `verify` is asked again when nothing new arrives.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// So many traps in a row, and a person is told.
+const AILING: u32 = 3;
 
 /// Makes a fresh instance of the same plugin under the same policy, configured.
 pub(super) type Build = Box<dyn Fn() -> Result<(Instance, Subscription), String> + Send + Sync>;
@@ -28,6 +31,7 @@ pub(super) struct Setup {
     pub plugin: Arc<str>,
     pub rules: Arc<Rules>,
     pub basis: Arc<str>,
+    pub digest: Arc<str>,
     pub build: Build,
     pub router: Arc<Router>,
     pub clock: Arc<dyn Clock>,
@@ -109,9 +113,6 @@ impl Actor {
             self.setup.router.unsubscribe(&self.setup.policy);
             // A store that trapped is never entered again.
             drop(instance);
-            if started.elapsed() >= limits::RESTART_RESET {
-                self.traps_in_a_row = 0;
-            }
             match self.rebuild(error, &mut inbox, &mut stopped).await {
                 Some(fresh) => (instance, subscription) = fresh,
                 None => break,
@@ -123,11 +124,12 @@ impl Actor {
     /// Tells the world that an instance is up. The engine hears of it first: a fault found in the very first batch must find
     /// its policy known.
     async fn arrive(&mut self, subscription: &Subscription) {
-        let Setup { policy, plugin, rules, basis, .. } = &self.setup;
-        let (policy, plugin, rules, basis) = (policy.clone(), plugin.clone(), rules.clone(), basis.clone());
+        let Setup { policy, plugin, rules, basis, digest, .. } = &self.setup;
+        let (policy, plugin, rules) = (policy.clone(), plugin.clone(), rules.clone());
+        let (basis, digest) = (basis.clone(), digest.clone());
         self.mailbox = Arc::new(Mailbox::default());
         self.undecided.clear();
-        self.tell(Input::Arrived { policy: policy.clone(), plugin, rules, basis }).await;
+        self.tell(Input::Arrived { policy: policy.clone(), plugin, rules, basis, digest }).await;
         self.setup.router.subscribe(policy, subscription.clone(), self.mailbox.clone());
     }
 
@@ -139,8 +141,11 @@ impl Actor {
         stopped: &mut oneshot::Receiver<()>,
     ) -> End {
         let mailbox = self.mailbox.clone();
-        let mut last_call = Instant::now();
+        let (mut last_call, started) = (Instant::now(), Instant::now());
         loop {
+            if self.traps_in_a_row > 0 && started.elapsed() >= limits::RESTART_RESET {
+                self.recovered().await;
+            }
             let due = subscription.every.map(|every| last_call + every);
             let again = (!self.undecided.is_empty()).then(|| last_call + ASK_AGAIN);
             let question = tokio::select! {
@@ -175,16 +180,21 @@ impl Actor {
 
     async fn detect(&mut self, instance: &mut Instance, batch: Batch) -> Result<(), CallError> {
         let dropped = batch.dropped;
+        let seen = Seen::of(&batch);
         let findings = self.call(|| instance.detect(batch))?;
         if dropped > 0 {
             self.board.update(|board| board.dropped += dropped);
             tracing::warn!(policy = &*self.setup.policy, dropped, "signals dropped: more came than the plugin took");
         }
-        self.found(findings.unwrap_or_default()).await;
+        let findings = findings.unwrap_or_default().into_iter().map(|finding| {
+            let at = seen.at(&finding);
+            (finding, at)
+        });
+        self.found(findings.collect()).await;
         Ok(())
     }
 
-    async fn found(&mut self, findings: Vec<Finding>) {
+    async fn found(&mut self, findings: Vec<(Finding, Timestamp)>) {
         if !findings.is_empty() {
             self.tell(Input::Found { policy: self.setup.policy.clone(), findings }).await;
         }
@@ -250,6 +260,10 @@ impl Actor {
                 "plugin stopped, again in {} s: {reason}",
                 wait.as_secs_f64()
             );
+            if self.traps_in_a_row == AILING {
+                let (policy, trouble) = (self.setup.policy.clone(), Some(reason.clone()));
+                self.tell(Input::Ailing { policy, trouble }).await;
+            }
             self.board.update(|board| {
                 board.traps += 1;
                 (board.state, board.since, board.last_error) = (InstanceState::Backoff, since, Some(reason.clone()));
@@ -278,9 +292,35 @@ impl Actor {
         }
     }
 
+    /// It has run for long enough to count as well.
+    async fn recovered(&mut self) {
+        if std::mem::take(&mut self.traps_in_a_row) >= AILING {
+            self.tell(Input::Ailing { policy: self.setup.policy.clone(), trouble: None }).await;
+        }
+    }
+
     async fn tell(&self, input: Input) {
         // The engine is gone only when the agent ends.
         let _ = self.setup.engine.send(input).await;
+    }
+}
+
+/// When the host saw what a batch tells of: the time a finding in it is counted from.
+struct Seen {
+    events: Vec<(String, Timestamp)>,
+    batch: Timestamp,
+}
+
+impl Seen {
+    fn of(batch: &Batch) -> Self {
+        Self { events: batch.events.iter().map(|event| (event.subject.clone(), event.at)).collect(), batch: batch.at }
+    }
+
+    /// The last event about the finding's target; the batch itself where there is none.
+    fn at(&self, finding: &Finding) -> Timestamp {
+        let Finding::Present(fault) = finding else { return self.batch };
+        let about = self.events.iter().rev().find(|(subject, _)| *subject == fault.target);
+        about.map_or(self.batch, |(_, at)| *at)
     }
 }
 

@@ -251,6 +251,7 @@ impl Fleet {
                         plugin: policy.plugin.as_str().into(),
                         rules: policy.rules.clone(),
                         basis,
+                        digest: loaded.digest.clone(),
                         build,
                         router: self.parts.router.clone(),
                         clock: self.parts.clock.clone(),

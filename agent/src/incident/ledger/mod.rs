@@ -5,12 +5,12 @@
 //! it returns, they survive a power cut, and only then do effects follow. Readers have connections of their own; in WAL
 //! mode they never wait for the writer.
 
+mod past;
 mod plugin_state;
 mod read;
 mod schema;
 mod write;
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use rusqlite::{Connection, OpenFlags};
 pub use plugin_state::PluginState;
 pub use read::{LedgerReader, Transition};
 
-use super::{Incident, Recency, Record};
+use super::{Past, Record};
 use crate::clock::Now;
 
 /// The ledger's file in the state directory.
@@ -114,14 +114,9 @@ impl Ledger {
         Ok(transaction.commit()?)
     }
 
-    /// Every open incident, the oldest first.
-    pub fn open_incidents(&self) -> Result<Vec<Incident>, LedgerError> {
-        read::open_incidents(&self.connection)
-    }
-
-    /// What was tried lately, by policy and target.
-    pub fn recency(&self, now: Now) -> Result<HashMap<(String, String), Recency>, LedgerError> {
-        read::recency(&self.connection, now)
+    /// All that an engine carries on with.
+    pub fn past(&self, now: Now) -> Result<Past, LedgerError> {
+        past::past(&self.connection, now)
     }
 }
 

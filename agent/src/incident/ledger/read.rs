@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::LedgerError;
+use crate::action::Evidence;
 use crate::clock::{Now, Timestamp};
 use crate::incident::{Attempt, Fault, Hold, Incident, Recency, Resolution, Severity, State, Trip};
 
@@ -76,6 +77,26 @@ impl LedgerReader {
             });
         }
         Ok(transitions)
+    }
+
+    /// What was collected before each attempt, as attempt and evidence, in order.
+    pub fn evidence(&self, id: &str) -> Result<Vec<(u32, Evidence)>, LedgerError> {
+        let connection = self.connection();
+        let mut select = connection
+            .prepare_cached("SELECT attempt, evidence FROM evidence WHERE incident = ?1 ORDER BY attempt, place")?;
+        let mut rows = select.query([id])?;
+        let mut all = Vec::new();
+        while let Some(row) = rows.next()? {
+            all.push((row.get(0)?, json(&row.get::<_, String>(1)?)?));
+        }
+        Ok(all)
+    }
+
+    /// The holds in force at `now`, and the breaker's trip if it is open.
+    pub fn stops(&self, now: Timestamp) -> Result<(Vec<Hold>, Option<Trip>), LedgerError> {
+        let (mut holds, trip) = stops(&self.connection())?;
+        holds.retain(|hold| hold.until.is_none_or(|until| until > now));
+        Ok((holds, trip))
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {
@@ -194,11 +215,11 @@ fn resolution(word: &str) -> Result<Resolution, LedgerError> {
     found.ok_or_else(|| LedgerError::Row(format!("no resolution `{word}`")))
 }
 
-fn timestamp(nanos: i64) -> Timestamp {
+pub(super) fn timestamp(nanos: i64) -> Timestamp {
     Timestamp::from_nanos(u64::try_from(nanos).unwrap_or(0))
 }
 
-fn json<T: DeserializeOwned>(text: &str) -> Result<T, LedgerError> {
+pub(super) fn json<T: DeserializeOwned>(text: &str) -> Result<T, LedgerError> {
     serde_json::from_str(text).map_err(|error| LedgerError::Row(format!("{error} in {text}")))
 }
 

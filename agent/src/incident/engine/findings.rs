@@ -1,0 +1,126 @@
+use std::sync::Arc;
+
+use super::{Engine, Move, key, notify};
+use crate::clock::{Now, Timestamp};
+use crate::guard::Flaps;
+use crate::incident::message::{Step, Topic};
+use crate::incident::{Fault, Incident, Notice, NoticeKind, Record, Resolution, State, Trip};
+
+impl Engine {
+    pub(super) fn raise(&mut self, policy: &Arc<str>, fault: Fault, seen_at: Timestamp, now: Now, step: &mut Step) {
+        let Some(office) = self.offices.get(policy) else { return };
+        if let Some(case) = self.by_fault.get(&key(policy, &fault)).and_then(|id| self.cases.get_mut(id)) {
+            if case.incident.fault != fault {
+                case.incident.fault = fault.clone();
+                step.records.push(Record::Raised { id: case.incident.id.clone(), fault });
+            }
+            return;
+        }
+        // Another policy sees the fault that is just being healed, or what healing it does: if it is still there when that
+        // is over, it counts.
+        if let Some(holder) = self.locks.get(&fault.target)
+            && self.cases.get(holder).is_some_and(|case| case.incident.fault.kind == fault.kind)
+        {
+            let echoes = self.echoes.entry(holder.clone()).or_default();
+            echoes.retain(|(other, earlier, _)| !(other == policy && earlier.kind == fault.kind));
+            echoes.push((policy.clone(), fault, seen_at));
+            return;
+        }
+        let incident = Incident {
+            id: self.ids.next(now.wall),
+            plugin: office.plugin.to_string(),
+            digest: office.digest.to_string(),
+            policy: office.name.to_string(),
+            fault,
+            state: State::Detected,
+            since: now.wall,
+            occurred_at: seen_at.min(now.wall),
+            opened_at: now.wall,
+            resolved_at: None,
+            causes: Vec::new(),
+            attempts: Vec::new(),
+            round: 0,
+            pending: None,
+            cause: None,
+            flapping: false,
+            resolution: None,
+            basis: office.basis.to_string(),
+        };
+        let limits = office.rules.flapping;
+        let id = incident.id.clone();
+        self.flaps
+            .entry(key(policy, &incident.fault))
+            .or_insert_with(|| Flaps::new(now.mono))
+            .change(&limits, now.mono);
+        step.records.push(Record::Opened(Box::new(incident.clone())));
+        self.enter(incident);
+        if let Some(reason) = self.load.opened(&self.host.breaker, now.mono) {
+            self.open_breaker(reason, now, step);
+        }
+        self.ask(&id, Topic::Diagnose, step);
+    }
+
+    pub(super) fn clear(&mut self, policy: &str, kind: String, target: String, now: Now, step: &mut Step) {
+        if let Some(echoes) = self.locks.get(&target).and_then(|holder| self.echoes.get_mut(holder)) {
+            echoes.retain(|(other, fault, _)| !(**other == *policy && fault.kind == kind && fault.target == target));
+        }
+        let Some(id) = self.by_fault.get(&(policy.to_owned(), kind, target)).cloned() else {
+            return;
+        };
+        let Some(case) = self.cases.get(&id) else { return };
+        // An attempt is judged by `verify`, after it has settled: that it looks well at this moment is not yet proof.
+        if !matches!(case.incident.state, State::Recovering | State::Verifying) {
+            self.resolve(&id, "the fault cleared by itself", Resolution::SelfCleared, None, now, step);
+        }
+    }
+
+    /// The fault is gone, or a person says so.
+    pub(super) fn resolve(
+        &mut self,
+        id: &str,
+        reason: &str,
+        resolution: Resolution,
+        actor: Option<&str>,
+        now: Now,
+        step: &mut Step,
+    ) {
+        let Some(case) = self.cases.get(id) else { return };
+        let (told, policy) = (case.told, case.incident.policy.clone());
+        let last = case.incident.attempts.last();
+        let actions: Vec<String> = last.iter().flat_map(|attempt| &attempt.actions).map(ToString::to_string).collect();
+        let to = Move { actor, resolution: Some(resolution), ..Move::new(State::Resolved, reason) };
+        if !self.shift(id, to, now, step) {
+            return;
+        }
+        match resolution {
+            Resolution::Healed => self.tell(id, NoticeKind::Healed, reason, actions, now, step),
+            _ if told => self.tell(id, NoticeKind::Resolved, reason, vec![], now, step),
+            _ => {}
+        }
+        self.release(id, now, step);
+        let Some(case) = self.leave(id) else { return };
+        let fault = key(&policy, &case.incident.fault);
+        let limits = self.rules_of(&policy).map(|rules| rules.flapping).unwrap_or_default();
+        if let Some(flaps) = self.flaps.get_mut(&fault) {
+            flaps.change(&limits, now.mono);
+        }
+        if !case.incident.attempts.is_empty() {
+            let target = (policy, case.incident.fault.target);
+            self.recency.entry(target).or_default().healthy_since = Some(now.mono);
+        }
+        self.wake_consequences(id, now, step);
+    }
+
+    /// Too much happened: nothing is done any more until a person closes the breaker.
+    pub(super) fn open_breaker(&mut self, reason: String, now: Now, step: &mut Step) {
+        if self.trip.is_some() {
+            return;
+        }
+        let trip = Trip { at: now.wall, reason: reason.clone() };
+        step.records.push(Record::Tripped(trip.clone()));
+        self.trip = Some(trip);
+        let kind = NoticeKind::BreakerOpened;
+        let reason = format!("nothing is done on this host until `salve resume --breaker`: {reason}");
+        notify(Notice { kind, at: now.wall, key: "breaker".into(), reason, incident: None, actions: vec![] }, step);
+    }
+}

@@ -1,0 +1,186 @@
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use super::Key;
+use super::restore::{Begun, Change, Past};
+use crate::action::Action;
+use crate::config::{Breaker, Budget, Flapping, HostRules, Rules};
+use crate::guard::{Bucket, Flaps};
+
+/// The action kind that restarts the host.
+const REBOOT: &str = "host.reboot";
+/// Full buckets are as good as none: beyond so many they are thrown away.
+const MANY: usize = 4096;
+
+/// Whose bucket it is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Owner {
+    Host,
+    Target(String),
+    Policy(String),
+    PolicyTarget(String, String),
+    Reboots,
+}
+
+impl Owner {
+    fn describe(&self) -> String {
+        match self {
+            Self::Host => "this host ([agent] budget)".to_owned(),
+            Self::Target(target) => format!("{target} ([agent] budget-per-target)"),
+            Self::Policy(policy) => format!("policy {policy} ([guard] budget)"),
+            Self::PolicyTarget(policy, target) => format!("policy {policy} on {target} ([guard] budget-per-target)"),
+            Self::Reboots => "reboots ([agent] max-reboots)".to_owned(),
+        }
+    }
+}
+
+/// How much was done on this host lately: what budgets and the breaker go by.
+#[derive(Debug)]
+pub(super) struct Load {
+    buckets: HashMap<Owner, Bucket>,
+    /// What policies did before the agent started; judged once their rules are known.
+    begun: Vec<Begun>,
+    changes: Vec<Change>,
+    opened: VecDeque<Duration>,
+    acted: VecDeque<Duration>,
+}
+
+impl Load {
+    /// From what the ledger remembers.
+    pub(super) fn restore(host: &HostRules, past: &Past) -> Self {
+        let mut load = Self {
+            buckets: HashMap::new(),
+            begun: past.begun.clone(),
+            changes: past.changes.clone(),
+            opened: past.changes.iter().map(|change| change.opened).collect(),
+            acted: past.begun.iter().flat_map(|begun| std::iter::repeat_n(begun.at, begun.actions)).collect(),
+        };
+        for begun in &past.begun {
+            for (owner, budget) in shared(host, &begun.targets, begun.reboot) {
+                load.buckets.entry(owner).or_default().take(budget, begun.at);
+            }
+        }
+        load
+    }
+
+    /// The rules of a policy are known: what it did before counts.
+    pub(super) fn arrived(&mut self, policy: &str, rules: &Rules) {
+        let (own, rest): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.begun).into_iter().partition(|begun| begun.policy == policy);
+        self.begun = rest;
+        for begun in own {
+            for (owner, budget) in particular(rules, policy, &begun.targets) {
+                self.buckets.entry(owner).or_default().take(budget, begun.at);
+            }
+        }
+    }
+
+    /// How the faults of a policy came and went before the agent started.
+    pub(super) fn flaps_of(&mut self, policy: &str, limits: &Flapping) -> HashMap<Key, Flaps> {
+        let (own, rest): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.changes).into_iter().partition(|change| change.policy == policy);
+        self.changes = rest;
+        let mut flaps: HashMap<Key, Flaps> = HashMap::new();
+        for Change { policy, kind, target, opened, resolved } in own {
+            let flaps = flaps.entry((policy, kind, target)).or_insert_with(|| Flaps::new(opened));
+            flaps.change(limits, opened);
+            if let Some(resolved) = resolved {
+                flaps.change(limits, resolved);
+            }
+        }
+        flaps
+    }
+
+    /// The buckets a plan takes a token from.
+    pub(super) fn buckets<'a>(
+        &self,
+        host: &HostRules,
+        rules: &Rules,
+        policy: &str,
+        targets: impl IntoIterator<Item = &'a String>,
+        actions: &[Action],
+    ) -> Vec<(Owner, Budget, Bucket)> {
+        let targets: Vec<String> = targets.into_iter().cloned().collect();
+        let reboot = reboots(actions);
+        let owners = shared(host, &targets, reboot).chain(particular(rules, policy, &targets));
+        owners
+            .map(|(owner, budget)| {
+                let bucket = self.buckets.get(&owner).copied().unwrap_or_default();
+                (owner, budget, bucket)
+            })
+            .collect()
+    }
+
+    /// The same with what each is for in words.
+    pub(super) fn described(buckets: &[(Owner, Budget, Bucket)]) -> Vec<(String, Budget, Bucket)> {
+        buckets.iter().map(|(owner, budget, bucket)| (owner.describe(), *budget, *bucket)).collect()
+    }
+
+    /// A plan begins.
+    pub(super) fn began(&mut self, buckets: Vec<(Owner, Budget, Bucket)>, actions: usize, now: Duration) {
+        if self.buckets.len() > MANY {
+            self.buckets.retain(|_, bucket| !bucket.is_full(now));
+        }
+        for (owner, budget, _) in buckets {
+            self.buckets.entry(owner).or_default().take(budget, now);
+        }
+        self.acted.extend(std::iter::repeat_n(now, actions));
+    }
+
+    /// An incident opens; why that is too much, if it is.
+    pub(super) fn opened(&mut self, breaker: &Breaker, now: Duration) -> Option<String> {
+        self.opened.push_back(now);
+        let count = recent(&mut self.opened, breaker, now);
+        let limit = breaker.incidents;
+        (count > limit as usize)
+            .then(|| format!("more than {limit} incidents within {} s", breaker.within.as_secs_f64()))
+    }
+
+    /// Why so many actions more would be too much, if they would.
+    pub(super) fn would_trip(&mut self, breaker: &Breaker, actions: usize, now: Duration) -> Option<String> {
+        let count = recent(&mut self.acted, breaker, now) + actions;
+        let limit = breaker.actions;
+        (count > limit as usize).then(|| format!("more than {limit} actions within {} s", breaker.within.as_secs_f64()))
+    }
+
+    /// A person closed the breaker: the count begins anew.
+    pub(super) fn forgive(&mut self) {
+        self.opened.clear();
+        self.acted.clear();
+    }
+}
+
+/// Whether one of the actions restarts the host.
+pub(super) fn reboots(actions: &[Action]) -> bool {
+    actions.iter().any(|action| action.kind == REBOOT)
+}
+
+fn recent(times: &mut VecDeque<Duration>, breaker: &Breaker, now: Duration) -> usize {
+    while times.front().is_some_and(|at| now.saturating_sub(*at) > breaker.within) {
+        times.pop_front();
+    }
+    times.len()
+}
+
+fn shared<'a>(
+    host: &HostRules,
+    targets: &'a [String],
+    reboot: bool,
+) -> impl Iterator<Item = (Owner, Budget)> + use<'a> {
+    let per_target = host.budget_per_target;
+    let on_targets = targets.iter().filter_map(move |target| Some((Owner::Target(target.clone()), per_target?)));
+    let host_wide = host.budget.map(|budget| (Owner::Host, budget));
+    host_wide.into_iter().chain(reboot.then_some((Owner::Reboots, host.reboots))).chain(on_targets)
+}
+
+fn particular<'a>(
+    rules: &Rules,
+    policy: &'a str,
+    targets: &'a [String],
+) -> impl Iterator<Item = (Owner, Budget)> + use<'a> {
+    let per_target = rules.budget_per_target;
+    let on_targets = targets
+        .iter()
+        .filter_map(move |target| Some((Owner::PolicyTarget(policy.to_owned(), target.clone()), per_target?)));
+    rules.budget.map(|budget| (Owner::Policy(policy.to_owned()), budget)).into_iter().chain(on_targets)
+}
