@@ -14,6 +14,13 @@ pub(super) struct Ids {
 }
 
 impl Ids {
+    /// Goes on after the greatest name in the ledger: in a storm names run ahead of the clock, and an agent that starts
+    /// again at once would give them a second time.
+    pub(super) fn after(name: &str) -> Self {
+        let digit = |byte| DIGITS.iter().position(|digit| *digit == byte).unwrap_or(0) as u64;
+        Self { last: name.bytes().fold(0, |number, byte| number << 5 | digit(byte)) }
+    }
+
     /// A name that this maker has not given before.
     pub(super) fn next(&mut self, now: Timestamp) -> String {
         self.last = (now.as_nanos() / 1_000_000).max(self.last + 1);
@@ -28,6 +35,15 @@ impl Ids {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_go_on_after_the_last_one() {
+        let at = Timestamp::from_nanos(1_700_000_000_000 * 1_000_000);
+        let mut ids = Ids::default();
+        let first = ids.next(at);
+        assert!(Ids::after(&first).next(at) > first);
+        assert_eq!(Ids::after("").next(at), first);
+    }
 
     #[test]
     fn names_are_distinct_and_sorted_also_within_a_millisecond_and_when_the_clock_steps_back() {

@@ -105,7 +105,6 @@ impl Actor {
         mut stopped: oneshot::Receiver<()>,
     ) {
         loop {
-            let started = Instant::now();
             self.arrive(&subscription).await;
             let End::Trapped(error) = self.serve(&mut instance, &subscription, &mut inbox, &mut stopped).await else {
                 break;

@@ -16,6 +16,8 @@ use crate::incident::{Hold, Incident, Recency, State, Terrain, Trip};
 pub struct Past {
     /// Incidents that are open, the oldest first.
     pub open: Vec<Incident>,
+    /// The greatest name an incident has, open or not; empty if there was none.
+    pub last_id: String,
     /// What was tried lately on each policy's targets.
     pub recency: HashMap<(String, String), Recency>,
     /// Holds in force.
@@ -86,7 +88,7 @@ impl Engine {
             holds: past.holds,
             next_hold: past.next_hold.max(1),
             trip: past.trip,
-            ids: Ids::default(),
+            ids: Ids::after(&past.last_id),
         };
         let mut step = Step::default();
         for incident in past.open {

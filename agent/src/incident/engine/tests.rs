@@ -865,6 +865,7 @@ fn recalled(records: &[Record], now: Duration) -> Past {
             _ => {}
         }
     }
+    past.last_id = all.last().map(|incident| incident.id.clone()).unwrap_or_default();
     past.open = all.into_iter().filter(|incident| incident.state != Resolved).collect();
     past
 }

@@ -18,7 +18,9 @@ pub(super) fn past(connection: &Connection, now: Now) -> Result<Past, LedgerErro
     let since = i64::try_from(since).unwrap_or(i64::MAX);
     let (holds, trip) = read::stops(connection)?;
     let next_hold: i64 = connection.query_row("SELECT coalesce(max(id), 0) + 1 FROM hold", [], |row| row.get(0))?;
+    let last_id = connection.query_row("SELECT coalesce(max(id), '') FROM incident", [], |row| row.get(0))?;
     Ok(Past {
+        last_id,
         open: read::open_incidents(connection)?,
         recency: read::recency(connection, now)?,
         holds,

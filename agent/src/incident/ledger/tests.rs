@@ -8,8 +8,12 @@ fn at(seconds: u64) -> Timestamp {
     Timestamp::from_nanos(seconds * 1_000_000_000)
 }
 
-fn incident(id: &str) -> Incident {
-    Incident {
+fn now() -> Now {
+    Now { wall: at(1000), mono: Duration::from_secs(100_000) }
+}
+
+fn incident(id: &str) -> crate::incident::Incident {
+    crate::incident::Incident {
         id: id.into(),
         plugin: "service-restart".into(),
         policy: "web".into(),
@@ -85,7 +89,7 @@ fn what_is_committed_is_read_back_also_after_a_restart() {
     drop(ledger);
 
     let ledger = Ledger::open(&dir.path().join("state")).unwrap();
-    assert_eq!(ledger.open_incidents().unwrap(), [incident("0002")]);
+    assert_eq!(ledger.past(now()).unwrap().open, [incident("0002")]);
     let reader = ledger.reader().unwrap();
     let all = reader.list(false, 10).unwrap();
     assert_eq!(all.iter().map(|incident| &*incident.id).collect::<Vec<_>>(), ["0002", "0001"]);
@@ -117,7 +121,7 @@ fn a_batch_is_stored_whole_or_not_at_all() {
         },
     };
     assert!(ledger.commit(&[Record::Opened(Box::new(incident("0001"))), orphan]).is_err());
-    assert!(ledger.open_incidents().unwrap().is_empty());
+    assert!(ledger.past(now()).unwrap().open.is_empty());
 }
 
 #[test]
@@ -138,7 +142,7 @@ fn backoff_remembers_across_a_restart() {
     let mut ledger = Ledger::open(dir.path()).unwrap();
     ledger.commit(&life("0001")).unwrap();
     let now = Now { wall: at(110), mono: Duration::from_secs(1000) };
-    let recency = ledger.recency(now).unwrap()[&("web".to_owned(), "demo".to_owned())];
+    let recency = ledger.past(now).unwrap().recency[&("web".to_owned(), "demo".to_owned())];
     assert_eq!(recency.streak, 4);
     assert_eq!(recency.last_began, Some(Duration::from_secs(992)));
     assert_eq!(recency.healthy_since, Some(Duration::from_secs(995)));
