@@ -69,6 +69,7 @@ fn incident() -> Incident {
         opened_at: at(1),
         resolved_at: None,
         causes: vec![],
+        round: 0,
         attempts: vec![],
         basis: String::new(),
     }

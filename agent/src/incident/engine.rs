@@ -180,6 +180,7 @@ impl Engine {
             opened_at: now.wall,
             resolved_at: None,
             causes: Vec::new(),
+            round: 0,
             attempts: Vec::new(),
             basis: office.basis.to_string(),
         };
@@ -297,6 +298,7 @@ impl Engine {
         step.records.push(Record::Began { id: id.to_owned(), attempt: number, at, streak, actions: actions.clone() });
         case.incident.attempts.push(Attempt {
             number,
+            round: case.incident.round,
             started: at,
             finished: None,
             actions: actions.clone(),

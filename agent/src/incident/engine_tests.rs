@@ -339,6 +339,7 @@ fn rebuilt(records: &[Record]) -> Incident {
             (Record::Moved { to, .. }, Some(incident)) => incident.state = *to,
             (Record::Began { attempt, at, actions, .. }, Some(incident)) => incident.attempts.push(super::Attempt {
                 number: *attempt,
+                round: 0,
                 started: *at,
                 finished: None,
                 actions: actions.clone(),

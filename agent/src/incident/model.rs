@@ -117,6 +117,9 @@ pub enum Verdict {
 pub struct Attempt {
     /// From 1.
     pub number: u32,
+    /// The incident's round it was made in.
+    #[serde(default)]
+    pub round: u32,
     /// When its plan was written to the ledger, before its first action.
     pub started: Timestamp,
     /// When its verdict was given.
@@ -183,7 +186,9 @@ pub struct Incident {
     pub resolved_at: Option<Timestamp>,
     /// Why, the most likely first.
     pub causes: Vec<Cause>,
-    /// What was tried.
+    /// How often it was begun anew after it had been handed to a person: 0 at first.
+    pub round: u32,
+    /// What was tried, in every round.
     pub attempts: Vec<Attempt>,
     /// What the last decision on it was based on: the digest of policy and plugin. When that changes, a decision that
     /// ended in waiting for somebody is made again.

@@ -135,6 +135,7 @@ fn incident(row: &Row<'_>) -> Result<Incident, LedgerError> {
         opened_at: timestamp(row.get(10)?),
         resolved_at: row.get::<_, Option<i64>>(11)?.map(timestamp),
         basis: row.get(12)?,
+        round: 0,
         attempts: Vec::new(),
     })
 }
@@ -156,6 +157,7 @@ fn attempts(connection: &Connection, id: &str) -> Result<Vec<Attempt>, LedgerErr
         }
         attempts.push(Attempt {
             number,
+            round: 0,
             started: timestamp(row.get(1)?),
             finished: row.get::<_, Option<i64>>(2)?.map(timestamp),
             actions: json(&row.get::<_, String>(3)?)?,

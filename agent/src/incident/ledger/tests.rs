@@ -28,6 +28,7 @@ fn incident(id: &str) -> Incident {
         opened_at: at(100),
         resolved_at: None,
         causes: vec![],
+        round: 0,
         attempts: vec![],
         basis: "a/b".into(),
     }
