@@ -84,6 +84,11 @@ impl<'a> Batch<'a> {
         self.samples().filter(fits).last().map(|sample| sample.value)
     }
 
+    /// Whether it has no samples.
+    pub(crate) fn is_of_events(&self) -> bool {
+        self.readings.is_empty()
+    }
+
     /// The events.
     pub fn events(&self) -> &[Event] {
         &self.events

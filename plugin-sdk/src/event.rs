@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use crate::{Attribute, Event, Value};
 
 impl From<&str> for Value {
@@ -105,6 +107,16 @@ impl Attributes for Event {
 }
 
 impl Event {
+    /// When it happened, or since when the state it tells has lasted, since the Unix epoch.
+    pub fn at(&self) -> Duration {
+        Duration::from_nanos(self.at)
+    }
+
+    /// Whether it tells the present state of its subject, which holds until the next such event.
+    pub fn is_state(&self) -> bool {
+        self.name.ends_with(".state")
+    }
+
     /// An event without attributes, at time 0: the beginning of one in a test.
     pub fn new(name: impl Into<String>, subject: impl Into<String>) -> Self {
         Self {

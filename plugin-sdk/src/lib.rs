@@ -54,9 +54,12 @@ mod batch;
 pub mod bindings;
 mod duration;
 mod event;
+mod evidence;
 mod fault;
 mod incident;
+mod ladder;
 mod logging;
+mod plan;
 mod remediator;
 #[doc(hidden)]
 pub mod runtime;
@@ -73,6 +76,7 @@ pub use bindings::salve::plugin::types::{
 pub use duration::HumanDuration;
 pub use event::Attributes;
 pub use incident::Incident;
+pub use ladder::{Ladder, Rung};
 pub use remediator::Remediator;
 
 // What the macro and the authors' derives need, so that a plugin has one dependency besides serde and schemars.
@@ -81,8 +85,8 @@ pub use {log, schemars, serde, serde_json};
 /// Everything a plugin usually names.
 pub mod prelude {
     pub use crate::{
-        Action, Attributes, Batch, Cause, Event, Fault, Finding, HumanDuration, Incident, Plan, Recovery, Remediator,
-        Severity, Subscription, Value, Verdict,
+        Action, Attributes, Batch, Cause, Event, Fault, Finding, HumanDuration, Incident, Ladder, Plan, Recovery,
+        Remediator, Rung, Severity, Subscription, Value, Verdict,
     };
     pub use schemars::JsonSchema;
     pub use serde::Deserialize;

@@ -1,9 +1,8 @@
 //! The glue between the contract and a [`Remediator`]; `export!` names it, authors do not.
 
-use std::collections::BTreeMap;
-
 use crate::batch::SeriesTable;
 use crate::bindings::salve::plugin::types::{Batch as WireBatch, Description, Incident as WireIncident};
+use crate::evidence::Evidence;
 use crate::{Batch, Cause, Finding, Incident, Recovery, Remediator, Subscription, Verdict, logging};
 
 /// An instance: the author's type and what the SDK remembers for it.
@@ -11,10 +10,7 @@ use crate::{Batch, Cause, Finding, Incident, Recovery, Remediator, Subscription,
 pub struct Instance<P> {
     plugin: P,
     series: SeriesTable,
-    /// Faults whose last finding was `present`, with their summary.
-    present: BTreeMap<(String, String), String>,
-    /// Time of the last batch.
-    seen: u64,
+    evidence: Evidence,
 }
 
 impl<P: Remediator> Instance<P> {
@@ -34,23 +30,14 @@ impl<P: Remediator> Instance<P> {
         logging::install();
         let config = serde_json::from_str(config).map_err(|error| format!("config: {error}"))?;
         let (plugin, subscription) = P::configure(config)?;
-        Ok((Self { plugin, series: SeriesTable::default(), present: BTreeMap::new(), seen: 0 }, subscription))
+        Ok((Self { plugin, series: SeriesTable::default(), evidence: Evidence::default() }, subscription))
     }
 
     /// `detect` of the contract.
     pub fn detect(&mut self, batch: WireBatch) -> Vec<Finding> {
-        self.seen = batch.at;
-        let findings = self.plugin.detect(&Batch::new(batch, &mut self.series));
-        for finding in &findings {
-            match finding {
-                Finding::Present(fault) => {
-                    self.present.insert((fault.kind.clone(), fault.target.clone()), fault.summary.clone());
-                }
-                Finding::Cleared(key) => {
-                    self.present.remove(key);
-                }
-            }
-        }
+        let batch = Batch::new(batch, &mut self.series);
+        let findings = self.plugin.detect(&batch);
+        self.evidence.take(&batch, &findings);
         findings
     }
 
@@ -73,14 +60,9 @@ impl<P: Remediator> Instance<P> {
     }
 
     fn incident(&self, wire: WireIncident) -> Incident {
-        let key = (wire.fault.kind.clone(), wire.fault.target.clone());
-        let since = wire.attempts.last().map_or(wire.opened, |attempt| attempt.started);
-        let detected = match self.present.get(&key) {
-            Some(summary) => Verdict::Unhealthy(summary.clone()),
-            None if self.seen > since => Verdict::Healthy,
-            None => Verdict::Undecided,
-        };
-        Incident::new(wire, detected)
+        let incident = Incident::new(wire);
+        let detected = self.evidence.verdict(&incident);
+        incident.detected(detected)
     }
 }
 

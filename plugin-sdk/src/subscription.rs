@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::action::millis;
+use crate::plan::millis;
 use crate::{Attribute, Selector, Subscription, Value};
 
 impl Subscription {

@@ -43,13 +43,14 @@ pub struct Harness<P> {
     subscription: Subscription,
     series: Vec<(String, Vec<(String, String)>)>,
     now: u64,
+    round: u32,
 }
 
 impl<P: Remediator> Harness<P> {
     /// Configures the plugin from JSON, as the host does.
     pub fn new(config: &str) -> Result<Self, String> {
         let (instance, subscription) = Instance::configure(config)?;
-        Ok(Self { instance, subscription, series: Vec::new(), now: SECOND })
+        Ok(Self { instance, subscription, series: Vec::new(), now: SECOND, round: 0 })
     }
 
     /// What it subscribed to.
@@ -67,9 +68,10 @@ impl<P: Remediator> Harness<P> {
         self.batch(&[(metric, attributes, value)], Vec::new())
     }
 
-    /// A batch of samples and events.
-    pub fn batch(&mut self, samples: &[TestSample<'_>], events: Vec<Event>) -> Vec<Finding> {
+    /// A batch of samples and events. Events without a time of their own happen now.
+    pub fn batch(&mut self, samples: &[TestSample<'_>], mut events: Vec<Event>) -> Vec<Finding> {
         self.now += SECOND;
+        events.iter_mut().filter(|event| event.at == 0).for_each(|event| event.at = self.now);
         let mut new_series = Vec::new();
         let mut readings = Vec::new();
         for (metric, attributes, value) in samples {
@@ -102,22 +104,36 @@ impl<P: Remediator> Harness<P> {
         self.instance.verify(self.incident(fault, attempts))
     }
 
+    /// The host begins anew: incidents and attempts from now on are of the next round.
+    pub fn next_round(&mut self) {
+        self.round += 1;
+    }
+
     /// An attempt that carried out `plan` now and got this verdict.
     pub fn attempt(&self, number: u32, plan: &Plan, verdict: Verdict) -> Attempt {
         let done =
             |action: &crate::Action| Outcome { action: action.clone(), ok: true, detail: String::new(), took: 0 };
         Attempt {
             number,
+            round: self.round,
             started: self.now,
             finished: Some(self.now),
+            actions: plan.actions.clone(),
             outcomes: plan.actions.iter().map(done).collect(),
             verdict: Some(verdict),
         }
     }
 
     fn incident(&self, fault: &Fault, attempts: Vec<Attempt>) -> WireIncident {
-        let fault = fault.clone();
-        WireIncident { id: "test".into(), at: self.now, opened: self.now, fault, causes: vec![], attempts }
+        WireIncident {
+            id: "test".into(),
+            at: self.now,
+            opened: self.now,
+            fault: fault.clone(),
+            causes: vec![],
+            round: self.round,
+            attempts,
+        }
     }
 }
 

@@ -198,7 +198,7 @@ pub struct Incident {
     pub resolved_at: Option<Timestamp>,
     /// Why, the most likely first.
     pub causes: Vec<Cause>,
-    /// What was tried.
+    /// What was tried, in every round.
     pub attempts: Vec<Attempt>,
     /// How often the host began anew after the incident had been handed to a person: 0 at first.
     pub round: u32,

@@ -65,13 +65,15 @@ impl Remediator for ServiceRestart {
             return Recovery::wait(MANAGERS_TURN);
         }
         let start_limit_hit = self.services.get(name).is_some_and(Observed::hit_start_limit);
-        let actions = match incident.attempts.len() {
+        Ladder::new()
             // systemd refuses a restart until the start limit is forgotten: that rung would only be lost time.
-            0 if !start_limit_hit => vec![Action::restart_service(name)],
-            0 | 1 => vec![Action::reset_failed_service(name), Action::start_service(name)],
-            tried => return Recovery::escalate(format!("{name} is still down after {tried} attempts")),
-        };
-        Plan::new(actions).settle(*self.config.settle).deadline(*self.config.start_deadline).into()
+            .then_if(!start_limit_hit, self.plan([Action::restart_service(name)]))
+            .then(self.plan([Action::reset_failed_service(name), Action::start_service(name)]))
+            .escalate(|incident| match incident.attempts_in_round().len() {
+                1 => format!("{name} is still down after an attempt"),
+                tried => format!("{name} is still down after {tried} attempts"),
+            })
+            .recover(incident)
     }
 
     fn verify(&mut self, incident: &Incident) -> Verdict {
@@ -81,8 +83,16 @@ impl Remediator for ServiceRestart {
             // Somebody stopped it while it was being healed: what they want is what is.
             Standing::StoppedOnPurpose => Verdict::Healthy,
             Standing::Moving | Standing::Unknown => Verdict::Undecided,
+            // What the last action did may have changed that, and word of it be on its way.
+            Standing::Down if incident.acted_since(observed.since()) => Verdict::Undecided,
             Standing::Down => Verdict::Unhealthy(observed.summary(&incident.fault.target)),
         }
+    }
+}
+
+impl ServiceRestart {
+    fn plan(&self, actions: impl IntoIterator<Item = Action>) -> Plan {
+        Plan::new(actions).settle(*self.config.settle).deadline(*self.config.start_deadline)
     }
 }
 

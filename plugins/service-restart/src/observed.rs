@@ -1,7 +1,10 @@
+use std::time::Duration;
+
 use salve_plugin_sdk::prelude::*;
 
 /// What the last `service.state` event said of a service, in systemd's words.
 pub struct Observed {
+    since: Duration,
     active_state: String,
     sub_state: String,
     result: String,
@@ -29,6 +32,7 @@ impl Observed {
     pub fn from_event(event: &Event) -> Self {
         let text = |key: &str| event.text(key).unwrap_or_default().to_owned();
         Self {
+            since: event.at(),
             active_state: text("service.active_state"),
             sub_state: text("service.sub_state"),
             result: text("service.result"),
@@ -36,6 +40,11 @@ impl Observed {
             exit_signal: event.integer("process.exit.signal"),
             stop_requested: event.boolean("service.stop_requested"),
         }
+    }
+
+    /// Since when it has been so.
+    pub fn since(&self) -> Duration {
+        self.since
     }
 
     pub fn standing(&self, ignore_clean_exit: bool) -> Standing {

@@ -69,7 +69,26 @@ fn the_ladder_is_restart_then_reset_and_start_then_a_person() {
         let Recovery::Act(plan) = recovery else { panic!("a plan") };
         attempts.push(plugin.attempt(attempts.len() as u32 + 1, &plan, Verdict::Unhealthy("down".into())));
     }
-    assert!(matches!(plugin.recover(&fault, attempts), Recovery::Escalate(_)));
+    let after_two = Recovery::escalate("nginx.service is still down after 2 attempts");
+    assert_eq!(plugin.recover(&fault, attempts.clone()), after_two);
+    // The host begins anew: so does the ladder.
+    plugin.next_round();
+    assert_eq!(kinds(&plugin.recover(&fault, attempts)), ["service.restart"]);
+}
+
+#[test]
+fn a_rung_is_climbed_only_when_the_last_attempt_was_judged() {
+    let mut plugin = plugin();
+    plugin.event(state("failed", "exit-code", Some(false)));
+    let fault = Fault::new("service.down", "nginx.service");
+    let Recovery::Act(plan) = plugin.recover(&fault, vec![]) else { panic!("a plan") };
+    let mut attempt = plugin.attempt(1, &plan, Verdict::Undecided);
+    attempt.verdict = None;
+    assert!(matches!(plugin.recover(&fault, vec![attempt.clone()]), Recovery::Wait(_)));
+    // An action that failed, for want of a grant, is an attempt as well.
+    attempt.verdict = Some(Verdict::Unhealthy("down".into()));
+    attempt.outcomes[0].ok = false;
+    assert_eq!(kinds(&plugin.recover(&fault, vec![attempt])), ["service.reset-failed", "service.start"]);
 }
 
 #[test]
@@ -85,8 +104,43 @@ fn what_its_manager_is_restarting_is_left_to_it() {
 fn a_hit_start_limit_is_forgotten_first() {
     let mut plugin = plugin();
     plugin.event(state("failed", "start-limit-hit", Some(false)));
-    let recovery = plugin.recover(&Fault::new("service.down", "nginx.service"), vec![]);
+    let fault = Fault::new("service.down", "nginx.service");
+    let recovery = plugin.recover(&fault, vec![]);
     assert_eq!(kinds(&recovery), ["service.reset-failed", "service.start"]);
+    // It failed for another reason this time: the rung that was left out is not made up for.
+    let Recovery::Act(plan) = recovery else { panic!("a plan") };
+    let attempt = plugin.attempt(1, &plan, Verdict::Unhealthy("down".into()));
+    plugin.event(state("failed", "exit-code", Some(false)));
+    let after_one = Recovery::escalate("nginx.service is still down after an attempt");
+    assert_eq!(plugin.recover(&fault, vec![attempt]), after_one);
+}
+
+#[test]
+fn a_start_limit_hit_by_the_restart_does_not_cost_the_next_rung() {
+    let mut plugin = plugin();
+    plugin.event(state("failed", "exit-code", Some(false)));
+    let fault = Fault::new("service.down", "nginx.service");
+    let Recovery::Act(plan) = plugin.recover(&fault, vec![]) else { panic!("a plan") };
+    let attempt = plugin.attempt(1, &plan, Verdict::Unhealthy("down".into()));
+    plugin.event(state("failed", "start-limit-hit", Some(false)));
+    assert_eq!(kinds(&plugin.recover(&fault, vec![attempt])), ["service.reset-failed", "service.start"]);
+}
+
+#[test]
+fn a_failure_from_before_the_last_action_is_no_verdict_on_it() {
+    let mut plugin = plugin();
+    plugin.event(state("failed", "exit-code", Some(false)));
+    let fault = Fault::new("service.down", "nginx.service");
+    let Recovery::Act(plan) = plugin.recover(&fault, vec![]) else { panic!("a plan") };
+    let mut attempt = plugin.attempt(1, &plan, Verdict::Undecided);
+    attempt.verdict = None;
+    assert_eq!(plugin.verify(&fault, vec![attempt.clone()]), Verdict::Undecided);
+    // Where the action failed, nothing has changed, and no news will come.
+    attempt.outcomes[0].ok = false;
+    assert!(matches!(plugin.verify(&fault, vec![attempt.clone()]), Verdict::Unhealthy(_)));
+    attempt.outcomes[0].ok = true;
+    plugin.event(state("failed", "exit-code", Some(false)));
+    assert!(matches!(plugin.verify(&fault, vec![attempt]), Verdict::Unhealthy(_)));
 }
 
 #[test]

@@ -26,6 +26,7 @@ pub(in crate::plugin) fn incident(incident: Incident, at: Timestamp) -> wire::In
         opened: incident.opened_at.as_nanos(),
         fault: fault(incident.fault),
         causes: incident.causes.into_iter().map(cause).collect(),
+        round: incident.round,
         attempts: incident.attempts.into_iter().map(attempt).collect(),
     }
 }
@@ -95,8 +96,10 @@ fn cause(cause: Cause) -> wire::Cause {
 fn attempt(attempt: Attempt) -> wire::Attempt {
     wire::Attempt {
         number: attempt.number,
+        round: attempt.round,
         started: attempt.started.as_nanos(),
         finished: attempt.finished.map(Timestamp::as_nanos),
+        actions: attempt.actions.into_iter().map(action).collect(),
         outcomes: attempt.outcomes.into_iter().map(outcome).collect(),
         verdict: attempt.verdict.map(|verdict| match verdict {
             Verdict::Healthy => wire::Verdict::Healthy,
@@ -106,12 +109,16 @@ fn attempt(attempt: Attempt) -> wire::Attempt {
     }
 }
 
+fn action(Action { kind, target, parameters }: Action) -> wire::Action {
+    wire::Action { kind, target, parameters: attributes(parameters) }
+}
+
 fn outcome(outcome: Outcome) -> wire::Outcome {
-    let Action { kind, target, parameters } = outcome.action;
     wire::Outcome {
-        action: wire::Action { kind, target, parameters: attributes(parameters) },
+        action: action(outcome.action),
         ok: outcome.ok,
         detail: outcome.detail,
-        took: u64::try_from(outcome.took.as_millis()).unwrap_or(u64::MAX),
+        // Rounded up: what an action had a part in must not look as if it had come after it.
+        took: u64::try_from(outcome.took.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX),
     }
 }
