@@ -13,9 +13,9 @@ use rustix::fs::{FlockOperation, flock};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::action::actuator::{Actuators, Order};
+use crate::action::actuator::{self, Actuators, Order, Programs};
 use crate::clock::{Clock, SystemClock};
-use crate::config::Settings;
+use crate::config::{Rules, Settings};
 use crate::control::{Api, ApiError};
 use crate::guard::Chain;
 use crate::incident::ledger::{Ledger, LedgerError};
@@ -81,7 +81,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
     let state = Arc::new(ledger.plugin_state()?);
     let parts = Parts {
         sandbox: Sandbox::new().map_err(AgentError::Sandbox)?,
-        interfaces: Interfaces { state: Some(state), services: table },
+        interfaces: Interfaces { state: Some(state), services: table.clone() },
         router: router.clone(),
         clock: clock.clone(),
         engine: inputs.clone(),
@@ -95,7 +95,15 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
         tracing::info!(incidents = open.len(), "carrying on with what is open");
     }
     let (engine, first) = Engine::restore(settings.ceiling, Chain::standard(), open, recency, now);
-    let actuators = Arc::new(Actuators::new(services, router));
+    let actuators = Arc::new(Actuators::new(actuator::Parts {
+        services,
+        status: table,
+        router,
+        commands: settings.commands,
+        notify: Box::new(|channel, _| Err(format!("there is no channel `{channel}` in the configuration"))),
+        proc: "/proc".into(),
+        programs: Programs::of_this_host(),
+    }));
     let perform = move |order| {
         tokio::spawn(perform(actuators.clone(), order, inputs.clone()));
     };
@@ -127,7 +135,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
 async fn perform(actuators: Arc<Actuators>, order: Order, engine: mpsc::Sender<Input>) {
     let Order { incident, attempt, actions } = order;
     for action in &actions {
-        let outcome = actuators.act(action, &incident).await;
+        let outcome = actuators.act(action, &Rules::default(), &incident).await;
         let ok = outcome.ok;
         // The engine is gone only when the agent ends.
         drop(engine.send(Input::Done { incident: incident.clone(), attempt, outcome }).await);
