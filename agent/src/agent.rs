@@ -82,7 +82,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
     let state = Arc::new(ledger.plugin_state()?);
     let parts = Parts {
         sandbox: Sandbox::new().map_err(AgentError::Sandbox)?,
-        interfaces: Interfaces { state: Some(state), services: table },
+        interfaces: Interfaces { state: Some(state), services: table.clone() },
         router: router.clone(),
         clock: clock.clone(),
         engine: inputs.clone(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use toml::Spanned;
 
 use super::raw;
-use super::{ConfigError, Mode};
+use super::{ConfigError, Mode, command};
 use crate::service::command::CommandSpec;
 
 /// The shortest collection interval: sysinfo gives no CPU utilisation below 200 ms.
@@ -31,6 +31,8 @@ pub struct Settings {
     pub interval: Duration,
     /// Services under the `command` manager.
     pub services: BTreeMap<String, CommandSpec>,
+    /// What `command.run` can run, by name.
+    pub commands: BTreeMap<String, command::CommandSpec>,
     /// Where the API listens.
     pub socket: PathBuf,
 }
@@ -56,6 +58,10 @@ impl Settings {
         for (name, service) in raw.services {
             services.insert(name.clone(), command_spec(file, text, base, &name, service)?);
         }
+        let mut commands = BTreeMap::new();
+        for (name, entry) in raw.commands {
+            commands.insert(name.clone(), command::check(file, text, base, &name, entry)?);
+        }
         Ok(Self {
             plugins: base.join(raw.plugins),
             policies: base.join(raw.policies),
@@ -63,6 +69,7 @@ impl Settings {
             ceiling: raw.agent.mode,
             interval: raw.collect.interval,
             services,
+            commands,
             socket: base.join(raw.api.socket),
         })
     }

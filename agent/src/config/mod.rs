@@ -2,6 +2,7 @@
 //! names the file, the line and what to do.
 
 mod agent;
+mod command;
 mod duration;
 mod error;
 mod pattern;
@@ -10,8 +11,22 @@ mod raw;
 mod rules;
 
 pub use agent::Settings;
+pub use command::{CommandSpec, ParameterType};
 pub(crate) use error::unknown_key;
 pub use error::{ConfigError, Location};
 pub use pattern::Pattern;
 pub use policy::{Policy, READABLE};
 pub use rules::{Backoff, Breaker, Budget, Flapping, HostRules, Mode, Rules};
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use super::{CommandSpec, Settings};
+
+    /// The `[commands.NAME]` entries of a configuration.
+    pub(crate) fn commands(text: &str) -> BTreeMap<String, CommandSpec> {
+        Settings::parse(Path::new("/etc/salve/salve.toml"), text).unwrap().commands
+    }
+}

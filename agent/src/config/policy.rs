@@ -8,6 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::raw;
 use super::{Backoff, ConfigError, Mode, Pattern, Rules};
+use crate::action::Collect;
 
 /// The interfaces of the contract that `[grant] read` can name.
 pub const READABLE: [&str; 1] = ["services"];
@@ -58,8 +59,14 @@ impl Policy {
             let message = format!("nothing called `{}` can be read; valid: {}", unknown.get_ref(), READABLE.join(", "));
             return Err(at(unknown.span(), message));
         }
+        let mut collect: Vec<Collect> = Vec::new();
+        for entry in &raw.collect {
+            collect.push(entry.get_ref().parse().map_err(|error| at(entry.span(), format!("{error}")))?);
+        }
         let rules = Rules {
             mode: raw.mode,
+            collect,
+            collect_timeout: raw.guard.collect_timeout.unwrap_or(Rules::default().collect_timeout),
             grant,
             attempts: raw.guard.attempts.unwrap_or(Rules::default().attempts),
             cooldown: raw.guard.cooldown.unwrap_or(Rules::default().cooldown),
@@ -176,6 +183,7 @@ mod tests {
             r#"
             plugin = "service-restart"
             mode = "auto"
+            collect = ["service.status", "journal:200", "process.tree", "command:heap-dump"]
             [config]
             services = ["nginx.service"]
             [grant]
@@ -184,6 +192,7 @@ mod tests {
             [guard]
             attempts = 5
             cooldown = "30s"
+            collect-timeout = "5s"
             backoff = { initial = "2s", max = "1m" }
             "#,
         )
@@ -191,6 +200,7 @@ mod tests {
         assert_eq!(&*policy.name, "web");
         assert_eq!(policy.config["services"][0], "nginx.service");
         assert_eq!((policy.rules.attempts, policy.rules.cooldown), (5, Duration::from_secs(30)));
+        assert_eq!((policy.rules.collect.len(), policy.rules.collect_timeout), (4, Duration::from_secs(5)));
         assert_eq!(policy.rules.backoff.initial, Duration::from_secs(2));
         assert_eq!(policy.rules.backoff.factor, Backoff::default().factor);
         assert!(policy.rules.grant[0].matches("service.restart", "nginx.service"));
@@ -214,6 +224,11 @@ mod tests {
             ("plugin = \"p\"\n[grant]\nread = [\"files\"]\n", "web.toml:3:9: nothing called `files`"),
             ("plugin = \"p\"\n[guard]\ncooldown = \"5 parsecs\"\n", "web.toml:3:12: `5 parsecs` is not a duration"),
             ("plugin = \"p\"\n[guard]\nbackoff = { factor = 0.5 }\n", "web.toml:3:11: backoff.factor"),
+            ("plugin = \"p\"\ncollect = [\"journal\"]\n", "web.toml:2:12: `journal` cannot be collected"),
+            (
+                "plugin = \"p\"\n[grant]\nactions = [\"file.delete:tmp/*\"]\n",
+                "web.toml:3:12: `tmp/*` is not an absolute path",
+            ),
             ("plugin = \"p\"\nmode", "web.toml:2:5: key with no value"),
         ];
         for (text, expected) in cases {

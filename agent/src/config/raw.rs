@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Mode, duration};
+use super::{Mode, ParameterType, duration};
 
 /// `salve.toml`.
 #[derive(Debug, Deserialize)]
@@ -19,6 +19,7 @@ pub(super) struct Agent {
     pub agent: AgentTable,
     pub collect: Collect,
     pub services: BTreeMap<String, Spanned<Service>>,
+    pub commands: BTreeMap<String, Spanned<Command>>,
     pub api: Api,
 }
 
@@ -31,6 +32,7 @@ impl Default for Agent {
             agent: AgentTable::default(),
             collect: Collect::default(),
             services: BTreeMap::new(),
+            commands: BTreeMap::new(),
             api: Api::default(),
         }
     }
@@ -106,6 +108,24 @@ pub(super) struct Service {
     pub output: Option<PathBuf>,
 }
 
+/// `[commands.NAME]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Command {
+    pub argv: Spanned<Vec<String>>,
+    #[serde(default)]
+    pub parameters: BTreeMap<String, Spanned<ParameterType>>,
+    pub user: Option<String>,
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+    pub directory: Option<PathBuf>,
+    #[serde(default, deserialize_with = "duration::read_some")]
+    pub timeout: Option<Duration>,
+    pub output: Option<usize>,
+    #[serde(default)]
+    pub repeatable: bool,
+}
+
 /// A policy.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -114,6 +134,8 @@ pub(super) struct Policy {
     pub sha256: Option<Spanned<String>>,
     #[serde(default)]
     pub mode: Mode,
+    #[serde(default)]
+    pub collect: Vec<Spanned<String>>,
     #[serde(default)]
     pub config: toml::Table,
     #[serde(default)]
@@ -138,6 +160,8 @@ pub(super) struct Guard {
     #[serde(deserialize_with = "duration::read_some")]
     pub cooldown: Option<Duration>,
     pub backoff: Option<Spanned<Backoff>>,
+    #[serde(deserialize_with = "duration::read_some")]
+    pub collect_timeout: Option<Duration>,
 }
 
 /// `backoff = { … }`.

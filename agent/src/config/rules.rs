@@ -3,6 +3,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Pattern;
+use crate::action::Collect;
 
 /// How much a policy may do by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
@@ -57,6 +58,10 @@ pub struct Rules {
     pub flapping: Flapping,
     /// Whether plans are carried out while the ledger cannot be written.
     pub unrecorded: bool,
+    /// What to collect about a target before it is acted on.
+    pub collect: Vec<Collect>,
+    /// How long that may take in all; what is not there by then is left out.
+    pub collect_timeout: Duration,
 }
 
 impl Default for Rules {
@@ -75,6 +80,8 @@ impl Default for Rules {
             approval_ttl: Duration::from_secs(3600),
             flapping: Flapping::default(),
             unrecorded: false,
+            collect: Vec::new(),
+            collect_timeout: Duration::from_secs(2),
         }
     }
 }

@@ -1,18 +1,82 @@
-//! Actuators: the host code that does one kind of action, and reports what really changed.
+//! Actuators: the host code that does one kind of action, and reports what really changed. None goes through a shell, each
+//! ends within a time of its own.
 
+mod collect;
+mod command;
+mod file;
+mod host;
+mod http;
+mod journal;
+mod parameters;
+mod process;
+mod run;
 mod service;
+mod walk;
 
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Action, ActionKind, Outcome};
-use crate::config::Rules;
-use crate::service::Services;
+use super::{Action, ActionKind, Evidence, Outcome};
+use crate::config::{CommandSpec, Rules};
+use crate::service::{Services, StatusTable};
+use parameters::Parameters;
+
+pub(super) use process::is_kill;
+
+/// Takes a message for a channel (`*`: for all); what became of it, or why it was not taken. It must not block.
+pub type NotifyDoor = Box<dyn Fn(&str, &str) -> Result<String, String> + Send + Sync>;
+
+/// What actuators act with.
+pub struct Parts {
+    /// Every service of the host.
+    pub services: Arc<Services>,
+    /// The last known status of each watched service, for evidence.
+    pub status: Arc<StatusTable>,
+    /// What `command.run` can run, by name.
+    pub commands: BTreeMap<String, CommandSpec>,
+    /// Where `notify` goes.
+    pub notify: NotifyDoor,
+    /// Where procfs is mounted: `/proc`.
+    pub proc: PathBuf,
+    /// Programs of the host.
+    pub programs: Programs,
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts")
+            .field("commands", &self.commands)
+            .field("programs", &self.programs)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Programs of the host that actuators run; tests put others in their place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Programs {
+    /// `journalctl`.
+    pub journalctl: PathBuf,
+    /// Reboots the host: a program and its arguments.
+    pub reboot: Vec<String>,
+}
+
+impl Programs {
+    /// Those of this host: `systemctl reboot` where systemd runs, `reboot` elsewhere.
+    pub fn of_this_host() -> Self {
+        // What sd_booted(3) looks at.
+        let has_systemd = Path::new("/run/systemd/system").is_dir();
+        let reboot: &[&str] = if has_systemd { &["systemctl", "reboot"] } else { &["reboot"] };
+        Self { journalctl: "journalctl".into(), reboot: reboot.iter().map(ToString::to_string).collect() }
+    }
+}
 
 /// All actuators, behind one door.
 #[derive(Debug)]
 pub struct Actuators {
-    services: Arc<Services>,
+    parts: Arc<Parts>,
 }
 
 /// Actions to do in order for an incident; the first failure ends it.
@@ -33,22 +97,106 @@ pub struct Order {
 }
 
 impl Actuators {
-    /// Actuators that act on these services.
-    pub fn new(services: Arc<Services>) -> Self {
-        Self { services }
+    /// Actuators that act with these.
+    pub fn new(parts: Parts) -> Self {
+        Self { parts: Arc::new(parts) }
     }
 
-    /// Does one action. An action that fails, of whatever kind, is an outcome, not an error.
-    pub async fn act(&self, action: &Action) -> Outcome {
+    /// Does one action under the rules of a policy. An action that fails, of whatever kind, is an outcome,
+    /// not an error.
+    pub async fn act(&self, action: &Action, rules: &Rules) -> Outcome {
         let started = Instant::now();
-        let result = match ActionKind::parse(&action.kind) {
-            Ok(ActionKind::Service(verb)) => service::act(&self.services, verb, &action.target).await,
-            Err(unknown) => Err(unknown.to_string()),
-        };
+        let result = self.perform(action, rules).await;
         let (ok, detail) = match result {
             Ok(detail) => (true, detail),
             Err(detail) => (false, detail),
         };
         Outcome { action: action.clone(), ok, detail, took: started.elapsed() }
+    }
+
+    /// What really changed, or why it did not work.
+    async fn perform(&self, action: &Action, rules: &Rules) -> Result<String, String> {
+        let kind = ActionKind::parse(&action.kind).map_err(|unknown| unknown.to_string())?;
+        if action.target.is_empty() {
+            return Err(format!("{} has no target", action.kind));
+        }
+        let parts = &self.parts;
+        match kind {
+            ActionKind::Service(verb) => {
+                Parameters::of(action, &[])?;
+                service::act(&parts.services, verb, &action.target).await
+            }
+            ActionKind::ProcessSignal => process::signal(&parts.proc, action).await,
+            ActionKind::ProcessRenice => process::renice(&parts.proc, action),
+            ActionKind::CommandRun => command::act(&parts.commands, action).await,
+            ActionKind::FileDelete => file::delete(action, rules).await,
+            ActionKind::FileTruncate => file::truncate(action, rules).await,
+            ActionKind::JournalVacuum => journal::vacuum(&parts.programs.journalctl, action).await,
+            ActionKind::HttpRequest => http::request(action, rules).await,
+            ActionKind::HostReboot => host::reboot(&parts.programs.reboot, action).await,
+            ActionKind::Notify => {
+                let parameters = Parameters::of(action, &["message"])?;
+                (parts.notify)(&action.target, parameters.required("message", parameters.text("message")?)?)
+            }
+        }
+    }
+
+    /// Collects what the policy lists about a target, all of it side by side, within the rules' cap in time. It never fails:
+    /// what could not be collected says why.
+    pub async fn collect(&self, rules: &Rules, target: &str) -> Vec<Evidence> {
+        collect::collect(&self.parts, &rules.collect, rules.collect_timeout, target).await
+    }
+}
+
+#[cfg(test)]
+pub(super) mod testing {
+    use super::*;
+    use crate::signal::{Attribute, Value};
+
+    /// An action with parameters.
+    pub(super) fn action(kind: &str, target: impl ToString, parameters: &[(&str, Value)]) -> Action {
+        let parameters = parameters.iter().map(|(key, value)| Attribute::new(*key, value.clone())).collect();
+        Action { kind: kind.to_owned(), target: target.to_string(), parameters }
+    }
+
+    /// Parts of a host without services, whose messages come back as they are.
+    pub(super) fn parts(state: &Path, commands: &str) -> Parts {
+        Parts {
+            services: Arc::new(Services::new(state, BTreeMap::new(), Arc::new(|_| {}))),
+            status: Arc::default(),
+            router: Arc::default(),
+            commands: crate::config::testing::commands(commands),
+            notify: Box::new(|channel, message| Ok(format!("{channel}: {message}"))),
+            proc: "/proc".into(),
+            programs: Programs { journalctl: "/bin/echo".into(), reboot: vec!["/bin/echo".into(), "reboot".into()] },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{action, parts};
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_wrong_with_an_action_is_an_outcome_that_says_so() {
+        let state = tempfile::tempdir().unwrap();
+        let actuators = Actuators::new(parts(state.path(), ""));
+        for (action, expected) in [
+            (action("process.explode", "7", &[]), "unknown action kind `process.explode`"),
+            (action("notify", "", &[("message", "x".into())]), "notify has no target"),
+            (action("notify", "ops", &[]), "notify: parameter `message` is missing"),
+            (action("service.restart", "demo", &[("signal", "TERM".into())]), "service.restart: unknown key `signal`"),
+            (action("service.restart", "demo", &[]), "there is no service `demo`"),
+            (action("command.run", "absent", &[]), "no [commands.absent]"),
+            (action("host.reboot", "other-host", &[]), "target of host.reboot is `host`"),
+            (action("journal.vacuum", "journal", &[]), "`max_bytes` or `older_than_ms`"),
+        ] {
+            let outcome = actuators.act(&action, &Rules::default(), "i").await;
+            assert!(!outcome.ok && outcome.detail.contains(expected), "{action}: {}\n  not {expected}", outcome.detail);
+        }
+        let outcome =
+            actuators.act(&action("notify", "*", &[("message", "hello".into())]), &Rules::default(), "i").await;
+        assert_eq!((outcome.ok, outcome.detail.as_str()), (true, "*: hello"));
     }
 }
