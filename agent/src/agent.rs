@@ -94,7 +94,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
     if !open.is_empty() {
         tracing::info!(incidents = open.len(), "carrying on with what is open");
     }
-    let (engine, first) = Engine::restore(settings.ceiling, Chain::standard(), open, recency, now);
+    let (engine, first) = Engine::restore(settings.host.ceiling, Chain::standard(), open, recency, now);
     let actuators = Arc::new(Actuators::new(services, router));
     let perform = move |order| {
         tokio::spawn(perform(actuators.clone(), order, inputs.clone()));
@@ -107,7 +107,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
     tokio::spawn(fleet.run());
 
     // The API, until somebody has had enough.
-    let ceiling = settings.ceiling;
+    let ceiling = settings.host.ceiling;
     let api = Api { ledger: reader, fleet: Box::new(view), trouble, started_at: now.wall, ceiling };
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Pattern;
+use super::{Pattern, Window};
 
 /// How much a policy may do by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
@@ -157,6 +157,8 @@ pub struct HostRules {
     pub breaker: Breaker,
     /// How often the host may be rebooted.
     pub reboots: Budget,
+    /// When something is left alone.
+    pub maintenance: Vec<Window>,
 }
 
 impl Default for HostRules {
@@ -168,6 +170,7 @@ impl Default for HostRules {
             max_plans: 4,
             breaker: Breaker::default(),
             reboots: Budget { count: 2, per: Duration::from_secs(6 * 3600) },
+            maintenance: Vec::new(),
         }
     }
 }

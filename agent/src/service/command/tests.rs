@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -70,6 +71,7 @@ fn spec(start: &[&str]) -> CommandSpec {
         directory: None,
         environment: BTreeMap::new(),
         output: None,
+        requires: BTreeSet::new(),
     }
 }
 
