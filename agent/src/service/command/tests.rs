@@ -1,4 +1,3 @@
-use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, Instant};
 
