@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use toml::Spanned;
 
-use super::raw;
-use super::{ConfigError, Mode, command};
+use super::maintenance::Window;
+use super::requires::{self, Requires};
+use super::{Breaker, ConfigError, HostRules, command, raw};
 use crate::service::command::CommandSpec;
 
 /// The shortest collection interval: sysinfo gives no CPU utilisation below 200 ms.
@@ -25,8 +26,8 @@ pub struct Settings {
     pub policies: PathBuf,
     /// Ledger and everything else that lasts.
     pub state: PathBuf,
-    /// The most any policy may do.
-    pub ceiling: Mode,
+    /// What all policies share.
+    pub host: HostRules,
     /// How often metrics are read.
     pub interval: Duration,
     /// Services under the `command` manager.
@@ -55,23 +56,47 @@ impl Settings {
             return Err(ConfigError::file(file, "[collect] interval must be at least 200ms"));
         }
         let mut services = BTreeMap::new();
+        let mut requires = Requires::new();
         for (name, service) in raw.services {
+            requires.insert(name.clone(), service.get_ref().requires.clone());
             services.insert(name.clone(), command_spec(file, text, base, &name, service)?);
         }
         let mut commands = BTreeMap::new();
         for (name, entry) in raw.commands {
             commands.insert(name.clone(), command::check(file, text, base, &name, entry)?);
         }
+        requires::check(&requires).map_err(|flaw| flaw.within(file, text))?;
+        let mut host = host_rules(raw.agent);
+        for (name, window) in raw.maintenance {
+            host.maintenance.push(Window::read(&name, window).map_err(|flaw| flaw.within(file, text))?);
+        }
         Ok(Self {
             plugins: base.join(raw.plugins),
             policies: base.join(raw.policies),
             state: base.join(raw.state),
-            ceiling: raw.agent.mode,
+            host,
             interval: raw.collect.interval,
             services,
             commands,
             socket: base.join(raw.api.socket),
         })
+    }
+}
+
+fn host_rules(raw: raw::AgentTable) -> HostRules {
+    let default = HostRules::default();
+    HostRules {
+        ceiling: raw.mode,
+        budget: raw.budget,
+        budget_per_target: raw.budget_per_target,
+        max_plans: raw.max_plans.unwrap_or(default.max_plans),
+        breaker: Breaker {
+            incidents: raw.breaker.incidents.unwrap_or(default.breaker.incidents),
+            actions: raw.breaker.actions.unwrap_or(default.breaker.actions),
+            within: raw.breaker.within.unwrap_or(default.breaker.within),
+        },
+        reboots: raw.max_reboots.unwrap_or(default.reboots),
+        maintenance: Vec::new(),
     }
 }
 
@@ -113,12 +138,14 @@ fn command_spec(
         directory: raw.directory.map(|path| base.join(path)),
         environment: raw.environment,
         output: raw.output.map(|path| base.join(path)),
+        requires: raw.requires.into_iter().map(Spanned::into_inner).collect(),
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Budget, Mode};
 
     fn parse(text: &str) -> Result<Settings, String> {
         Settings::parse(Path::new("/etc/salve/salve.toml"), text).map_err(|error| error.to_string())
@@ -129,10 +156,69 @@ mod tests {
         let settings = parse("").unwrap();
         assert_eq!(settings.policies, Path::new("/etc/salve/policies.d"));
         assert_eq!(settings.socket, Path::new("/run/salve/salve.sock"));
-        assert_eq!(settings.ceiling, Mode::Auto);
+        assert_eq!(settings.host, HostRules::default());
         let settings = parse("plugins = \"plugins\"\n[services.demo]\nmanager = \"command\"\nstart = [\"sleep\", \"9\"]\noutput = \"log\"\n").unwrap();
         assert_eq!(settings.plugins, Path::new("/etc/salve/plugins"));
         assert_eq!(settings.services["demo"].output.as_deref(), Some(Path::new("/etc/salve/log")));
+    }
+
+    #[test]
+    fn the_limits_of_the_host_are_read() {
+        let settings = parse(
+            r#"
+            [agent]
+            mode = "approve"
+            budget = "20/1h"
+            budget-per-target = "3/10m"
+            max-plans = 2
+            breaker = { incidents = 7, within = "5m" }
+            max-reboots = "1/1d"
+            [maintenance.a]
+            from = "02:00"
+            to = "04:00"
+            [maintenance.b]
+            start = 2026-01-01T00:00:00Z
+            end = 2026-01-02T00:00:00Z
+            "#,
+        )
+        .unwrap();
+        let budget = |count, secs| Budget { count, per: Duration::from_secs(secs) };
+        let HostRules { ceiling, budget: all, budget_per_target, max_plans, breaker, reboots, maintenance } =
+            settings.host;
+        assert_eq!((ceiling, all, budget_per_target), (Mode::Approve, Some(budget(20, 3600)), Some(budget(3, 600))));
+        assert_eq!((max_plans, reboots), (2, budget(1, 86400)));
+        let default = Breaker::default();
+        assert_eq!(breaker, Breaker { incidents: 7, within: Duration::from_secs(300), ..default });
+        assert_eq!(maintenance.iter().map(|window| window.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    }
+
+    /// `[services]` of which each needs what is listed.
+    fn services(requires: &[(&str, &str)]) -> String {
+        let entry = |(name, list): &(&str, &str)| {
+            format!("[services.{name}]\nmanager = \"command\"\nstart = [\"x\"]\nrequires = [{list}]\n")
+        };
+        requires.iter().map(entry).collect()
+    }
+
+    #[test]
+    fn services_may_need_each_other_and_units_but_not_themselves() {
+        let text = services(&[("a", "'b', 'c', 'postgresql.service', 'net.target'"), ("b", "'c'"), ("c", "")]);
+        let settings = parse(&text).unwrap();
+        let expected = ["b", "c", "net.target", "postgresql.service"];
+        assert_eq!(settings.services["a"].requires.iter().collect::<Vec<_>>(), expected);
+        for (entries, expected) in [
+            (
+                &[("a", "'b'"), ("b", "'c'"), ("c", "'b'")][..],
+                "12:13: services that need each other can never start: b -> c -> b",
+            ),
+            (&[("a", "'a'")], "4:13: services that need each other can never start: a -> a"),
+            (&[("a", "'x.service', 'db'")], "4:26: `db` is no service: add [services.db], or"),
+            (&[("a", "'db.v2'")], "4:13: `db.v2` is no service"),
+            (&[("a", "'.service'")], "4:13: `.service` is no service"),
+        ] {
+            let error = parse(&services(entries)).unwrap_err();
+            assert!(error.contains(expected), "{error}\n  not  {expected}");
+        }
     }
 
     #[test]
@@ -140,6 +226,12 @@ mod tests {
         let cases = [
             ("plugin = \"x\"", "salve.toml:1:1: unknown key `plugin`; did you mean `plugins`?"),
             ("[agent]\nmode = \"yolo\"", "salve.toml:2:8: unknown variant `yolo`"),
+            ("[agent]\nmax-plans = 0", "salve.toml:2:13: 0 is out of range"),
+            ("[agent]\nbudget = \"many\"", "salve.toml:2:10: `many` is not a budget such as \"5/10m\""),
+            ("[agent]\nmax-reboots = \"1/0s\"", "salve.toml:2:15: `1/0s` is not a budget"),
+            ("[agent]\nbreaker = { actions = 0 }", "salve.toml:2:23: 0 is out of range"),
+            ("[agent]\nbreaker = { within = \"0s\" }", "salve.toml:2:22: this duration must be more than zero"),
+            ("[agent]\nbreaker = { incident = 1 }", "unknown key `incident`; did you mean `incidents`?"),
             ("[collect]\ninterval = \"1ms\"", "at least 200ms"),
             ("[services.demo]\nmanager = \"command\"\nstart = []", "salve.toml:3:9: a command is a list"),
             ("[services.\"a/b\"]\nmanager = \"command\"\nstart = [\"x\"]", "cannot name a service"),

@@ -24,6 +24,25 @@ impl Location {
     }
 }
 
+/// Something wrong in a stretch of a file's text, before it is said in which file.
+#[derive(Debug)]
+pub(super) struct Flaw {
+    span: Range<usize>,
+    message: String,
+}
+
+impl Flaw {
+    /// About the bytes in `span`.
+    pub(super) fn new(span: Range<usize>, message: impl Into<String>) -> Self {
+        Self { span, message: message.into() }
+    }
+
+    /// Now that the file is known.
+    pub(super) fn within(self, file: &Path, text: &str) -> ConfigError {
+        ConfigError::at(file, text, Some(self.span), self.message)
+    }
+}
+
 /// Something wrong in a configuration file: what, where, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigError {

@@ -2,18 +2,24 @@
 //! names the file, the line and what to do.
 
 mod agent;
+mod budget;
 mod command;
 mod duration;
 mod error;
+mod guard;
+mod maintenance;
+mod number;
 mod pattern;
 mod policy;
 mod raw;
+mod requires;
 mod rules;
 
 pub use agent::Settings;
 pub use command::{CommandSpec, ParameterType};
 pub(crate) use error::unknown_key;
 pub use error::{ConfigError, Location};
+pub use maintenance::Window;
 pub use pattern::Pattern;
 pub use policy::{Policy, READABLE};
 pub use rules::{Backoff, Breaker, Budget, Flapping, HostRules, Mode, Rules};

@@ -7,7 +7,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::raw;
-use super::{Backoff, ConfigError, Mode, Pattern, Rules};
+use super::{ConfigError, Mode, Pattern, Rules, guard};
 use crate::action::Collect;
 
 /// The interfaces of the contract that `[grant] read` can name.
@@ -63,15 +63,23 @@ impl Policy {
         for entry in &raw.collect {
             collect.push(entry.get_ref().parse().map_err(|error| at(entry.span(), format!("{error}")))?);
         }
+        let default = Rules::default();
         let rules = Rules {
             mode: raw.mode,
             collect,
             collect_timeout: raw.guard.collect_timeout.unwrap_or(Rules::default().collect_timeout),
             grant,
-            attempts: raw.guard.attempts.unwrap_or(Rules::default().attempts),
-            cooldown: raw.guard.cooldown.unwrap_or(Rules::default().cooldown),
-            backoff: backoff(file, text, raw.guard.backoff)?,
-            ..Rules::default()
+            unattended: raw.grant.unattended,
+            priority: raw.priority.unwrap_or(default.priority),
+            attempts: raw.guard.attempts.unwrap_or(default.attempts),
+            cooldown: raw.guard.cooldown.unwrap_or(default.cooldown),
+            backoff: guard::backoff(raw.guard.backoff).map_err(|flaw| flaw.within(file, text))?,
+            budget: raw.guard.budget,
+            budget_per_target: raw.guard.budget_per_target,
+            retry_escalated: raw.guard.retry_escalated.unwrap_or(default.retry_escalated),
+            approval_ttl: raw.guard.approval_ttl.unwrap_or(default.approval_ttl),
+            flapping: guard::flapping(raw.guard.flapping).map_err(|flaw| flaw.within(file, text))?,
+            unrecorded: raw.guard.unrecorded,
         };
         let config = serde_json::to_value(&raw.config)
             .map_err(|error| ConfigError::file(file, format!("[config] cannot be handed to a plugin: {error}")))?;
@@ -141,23 +149,6 @@ impl Policy {
     }
 }
 
-fn backoff(file: &Path, text: &str, raw: Option<Spanned<raw::Backoff>>) -> Result<Backoff, ConfigError> {
-    let default = Backoff::default();
-    let Some(spanned) = raw else { return Ok(default) };
-    let span = spanned.span();
-    let raw = spanned.into_inner();
-    let backoff = Backoff {
-        initial: raw.initial.unwrap_or(default.initial),
-        factor: raw.factor.unwrap_or(default.factor),
-        max: raw.max.unwrap_or(default.max),
-        reset_after: raw.reset_after.unwrap_or(default.reset_after),
-    };
-    if !(backoff.factor.is_finite() && backoff.factor >= 1.0) {
-        return Err(ConfigError::at(file, text, Some(span), "backoff.factor must be a number of at least 1"));
-    }
-    Ok(backoff)
-}
-
 fn is_sha256(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
@@ -172,6 +163,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::config::{Backoff, Budget, Flapping};
 
     fn parse(text: &str) -> Result<Policy, String> {
         Policy::parse(Path::new("policies.d/web.toml"), text).map_err(|error| error.to_string())
@@ -184,16 +176,24 @@ mod tests {
             plugin = "service-restart"
             mode = "auto"
             collect = ["service.status", "journal:200", "process.tree", "command:heap-dump"]
+            priority = 80
             [config]
             services = ["nginx.service"]
             [grant]
             actions = ["service.restart:nginx.service"]
             read = ["services"]
+            unattended = true
             [guard]
             attempts = 5
             cooldown = "30s"
             collect-timeout = "5s"
             backoff = { initial = "2s", max = "1m" }
+            budget = "5/10m"
+            budget-per-target = "2/1h"
+            retry-escalated = "never"
+            approval-ttl = "30m"
+            flapping = { start = 0.6, every = "30s" }
+            unrecorded = true
             "#,
         )
         .unwrap();
@@ -204,12 +204,21 @@ mod tests {
         assert_eq!(policy.rules.backoff.initial, Duration::from_secs(2));
         assert_eq!(policy.rules.backoff.factor, Backoff::default().factor);
         assert!(policy.rules.grant[0].matches("service.restart", "nginx.service"));
+        assert!(policy.rules.unattended && policy.rules.unrecorded);
+        assert_eq!((policy.rules.priority, policy.rules.retry_escalated), (80, None));
+        assert_eq!(policy.rules.budget, Some(Budget { count: 5, per: Duration::from_secs(600) }));
+        assert_eq!(policy.rules.budget_per_target, Some(Budget { count: 2, per: Duration::from_secs(3600) }));
+        assert_eq!(policy.rules.approval_ttl, Duration::from_secs(1800));
+        let flapping = Flapping { start: 0.6, every: Duration::from_secs(30), ..Flapping::default() };
+        assert_eq!(policy.rules.flapping, flapping);
     }
 
     #[test]
     fn what_is_left_out_is_the_safe_choice() {
         let policy = parse("plugin = \"p\"").unwrap();
+        assert_eq!(*policy.rules, Rules::default());
         assert_eq!(policy.rules.mode, Mode::Observe);
+        assert!(!policy.rules.unattended && !policy.rules.unrecorded);
         assert!(policy.rules.grant.is_empty() && policy.read.is_empty());
     }
 
@@ -229,6 +238,33 @@ mod tests {
                 "plugin = \"p\"\n[grant]\nactions = [\"file.delete:tmp/*\"]\n",
                 "web.toml:3:12: `tmp/*` is not an absolute path",
             ),
+            (
+                "plugin = \"p\"\npriority = 101\n",
+                "web.toml:2:12: 101 is out of range: write a whole number from 0 to 100",
+            ),
+            ("plugin = \"p\"\npriority = -1\n", "web.toml:2:12: -1 is out of range"),
+            (
+                "plugin = \"p\"\n[guard]\nattempts = 0\n",
+                "web.toml:3:12: 0 is out of range: write a whole number from 1",
+            ),
+            ("plugin = \"p\"\n[guard]\nbudget = \"5\"\n", "web.toml:3:10: `5` is not a budget such as \"5/10m\""),
+            ("plugin = \"p\"\n[guard]\nbudget-per-target = \"0/1m\"\n", "web.toml:3:21: `0/1m` is not a budget"),
+            ("plugin = \"p\"\n[guard]\nretry-escalated = \"nie\"\n", "web.toml:3:19: `nie` is not a duration such as"),
+            (
+                "plugin = \"p\"\n[guard]\nretry-escalated = \"0\"\n",
+                "web.toml:3:19: this duration must be more than zero; or",
+            ),
+            ("plugin = \"p\"\n[guard]\napproval-ttl = \"0s\"\n", "web.toml:3:16: this duration must be more than zero"),
+            ("plugin = \"p\"\n[guard]\nflapping = { stop = 0.6 }\n", "web.toml:3:12: flapping.stop (0.6) and"),
+            ("plugin = \"p\"\n[guard]\nflapping = { start = 1.1 }\n", "web.toml:3:12: flapping.stop (0.25) and"),
+            ("plugin = \"p\"\n[guard]\nflapping = { stop = 0.0 }\n", "web.toml:3:12: flapping.stop (0) and"),
+            ("plugin = \"p\"\n[guard]\nflapping = { stop = nan }\n", "web.toml:3:12: flapping.stop (NaN) and"),
+            (
+                "plugin = \"p\"\n[guard]\nflapping = { every = \"0\" }\n",
+                "web.toml:3:22: this duration must be more than",
+            ),
+            ("plugin = \"p\"\n[guard]\nflapping = { begin = 1 }\n", "web.toml:3:14: unknown key `begin`"),
+            ("plugin = \"p\"\n[grant]\nunattended = 1\n", "web.toml:3:14: invalid type"),
             ("plugin = \"p\"\nmode", "web.toml:2:5: key with no value"),
         ];
         for (text, expected) in cases {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Mode, ParameterType, duration};
+use super::{Budget, Mode, ParameterType, budget, duration, number};
 
 /// `salve.toml`.
 #[derive(Debug, Deserialize)]
@@ -20,6 +20,7 @@ pub(super) struct Agent {
     pub collect: Collect,
     pub services: BTreeMap<String, Spanned<Service>>,
     pub commands: BTreeMap<String, Spanned<Command>>,
+    pub maintenance: BTreeMap<String, Spanned<Maintenance>>,
     pub api: Api,
 }
 
@@ -33,6 +34,7 @@ impl Default for Agent {
             collect: Collect::default(),
             services: BTreeMap::new(),
             commands: BTreeMap::new(),
+            maintenance: BTreeMap::new(),
             api: Api::default(),
         }
     }
@@ -43,12 +45,40 @@ impl Default for Agent {
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub(super) struct AgentTable {
     pub mode: Mode,
+    #[serde(deserialize_with = "budget::read_some")]
+    pub budget: Option<Budget>,
+    #[serde(deserialize_with = "budget::read_some")]
+    pub budget_per_target: Option<Budget>,
+    #[serde(deserialize_with = "number::at_least_one")]
+    pub max_plans: Option<u32>,
+    pub breaker: Breaker,
+    #[serde(deserialize_with = "budget::read_some")]
+    pub max_reboots: Option<Budget>,
 }
 
 impl Default for AgentTable {
     fn default() -> Self {
-        Self { mode: Mode::Auto }
+        Self {
+            mode: Mode::Auto,
+            budget: None,
+            budget_per_target: None,
+            max_plans: None,
+            breaker: Breaker::default(),
+            max_reboots: None,
+        }
     }
+}
+
+/// `breaker = { … }`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(super) struct Breaker {
+    #[serde(deserialize_with = "number::at_least_one")]
+    pub incidents: Option<u32>,
+    #[serde(deserialize_with = "number::at_least_one")]
+    pub actions: Option<u32>,
+    #[serde(deserialize_with = "duration::read_positive")]
+    pub within: Option<Duration>,
 }
 
 /// `[collect]`.
@@ -106,6 +136,22 @@ pub(super) struct Service {
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
     pub output: Option<PathBuf>,
+    #[serde(default)]
+    pub requires: Vec<Spanned<String>>,
+}
+
+/// `[maintenance.NAME]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(super) struct Maintenance {
+    pub days: Option<Spanned<Vec<Spanned<String>>>>,
+    pub from: Option<Spanned<toml::Value>>,
+    pub to: Option<Spanned<toml::Value>>,
+    pub zone: Option<Spanned<String>>,
+    pub start: Option<Spanned<toml::Value>>,
+    pub end: Option<Spanned<toml::Value>>,
+    pub targets: Option<Spanned<Vec<String>>>,
+    pub policies: Option<Spanned<Vec<String>>>,
 }
 
 /// `[commands.NAME]`.
@@ -134,6 +180,8 @@ pub(super) struct Policy {
     pub sha256: Option<Spanned<String>>,
     #[serde(default)]
     pub mode: Mode,
+    #[serde(default, deserialize_with = "number::up_to_100")]
+    pub priority: Option<i32>,
     #[serde(default)]
     pub collect: Vec<Spanned<String>>,
     #[serde(default)]
@@ -150,18 +198,41 @@ pub(super) struct Policy {
 pub(super) struct Grant {
     pub actions: Vec<Spanned<String>>,
     pub read: Vec<Spanned<String>>,
+    pub unattended: bool,
 }
 
 /// `[guard]`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub(super) struct Guard {
+    #[serde(deserialize_with = "number::at_least_one")]
     pub attempts: Option<u32>,
     #[serde(deserialize_with = "duration::read_some")]
     pub cooldown: Option<Duration>,
     pub backoff: Option<Spanned<Backoff>>,
     #[serde(deserialize_with = "duration::read_some")]
     pub collect_timeout: Option<Duration>,
+    #[serde(deserialize_with = "budget::read_some")]
+    pub budget: Option<Budget>,
+    #[serde(deserialize_with = "budget::read_some")]
+    pub budget_per_target: Option<Budget>,
+    #[serde(deserialize_with = "duration::read_or_never")]
+    pub retry_escalated: Option<Option<Duration>>,
+    #[serde(deserialize_with = "duration::read_positive")]
+    pub approval_ttl: Option<Duration>,
+    pub flapping: Option<Spanned<Flapping>>,
+    pub unrecorded: bool,
+}
+
+/// `flapping = { … }`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(super) struct Flapping {
+    pub enabled: Option<bool>,
+    pub start: Option<f64>,
+    pub stop: Option<f64>,
+    #[serde(deserialize_with = "duration::read_positive")]
+    pub every: Option<Duration>,
 }
 
 /// `backoff = { … }`.

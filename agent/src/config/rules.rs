@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Pattern;
+use super::{Pattern, Window};
 use crate::action::Collect;
 
 /// How much a policy may do by itself.
@@ -164,6 +164,8 @@ pub struct HostRules {
     pub breaker: Breaker,
     /// How often the host may be rebooted.
     pub reboots: Budget,
+    /// When something is left alone.
+    pub maintenance: Vec<Window>,
 }
 
 impl Default for HostRules {
@@ -175,6 +177,7 @@ impl Default for HostRules {
             max_plans: 4,
             breaker: Breaker::default(),
             reboots: Budget { count: 2, per: Duration::from_secs(6 * 3600) },
+            maintenance: Vec::new(),
         }
     }
 }

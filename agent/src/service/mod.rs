@@ -4,6 +4,8 @@
 //! changes it causes are seen by one place.
 
 pub mod command;
+mod needs;
+mod owner;
 mod services;
 pub mod systemd;
 

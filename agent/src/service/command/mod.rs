@@ -11,7 +11,7 @@ mod record;
 mod run;
 mod spec;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -88,6 +88,19 @@ impl CommandManager {
     pub fn status(&self, name: &str) -> Option<ServiceStatus> {
         let services = self.services.read().unwrap_or_else(PoisonError::into_inner);
         services.get(name).map(|service| service.status.borrow().clone())
+    }
+
+    /// What the entry of the service `name` requires; `None` if it has no entry.
+    pub fn requires(&self, name: &str) -> Option<BTreeSet<String>> {
+        let services = self.services.read().unwrap_or_else(PoisonError::into_inner);
+        services.get(name).map(|service| service.spec.borrow().requires.clone())
+    }
+
+    /// The services that have a main process now, by its number.
+    pub fn mains(&self) -> BTreeMap<u32, String> {
+        let services = self.services.read().unwrap_or_else(PoisonError::into_inner);
+        let main = |(name, service): (&String, &Handle)| Some((service.status.borrow().main_pid?, name.clone()));
+        services.iter().filter_map(main).collect()
     }
 
     /// Does `verb` to the service `name`, once earlier actions on it are done. Starting what runs and stopping what

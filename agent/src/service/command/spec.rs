@@ -1,6 +1,6 @@
 //! What the configuration says about a service.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -32,6 +32,8 @@ pub struct CommandSpec {
     pub environment: BTreeMap<String, String>,
     /// Where output of the commands is appended; discarded if not given.
     pub output: Option<PathBuf>,
+    /// What it needs to work: units of systemd, and other entries.
+    pub requires: BTreeSet<String>,
 }
 
 /// How the agent knows whether a service runs.

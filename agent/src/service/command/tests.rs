@@ -70,6 +70,7 @@ fn spec(start: &[&str]) -> CommandSpec {
         directory: None,
         environment: BTreeMap::new(),
         output: None,
+        requires: BTreeSet::new(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! systemd's side of D-Bus: the calls the agent makes, and what their errors mean.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 const SYSTEMD: &str = "org.freedesktop.systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
+const UNIT: &str = "org.freedesktop.systemd1.Unit";
 const SERVICE: &str = "org.freedesktop.systemd1.Service";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 
@@ -41,6 +43,22 @@ struct Properties {
     restarts: Option<u32>,
     exec_main_code: Option<i32>,
     exec_main_status: Option<i32>,
+}
+
+/// What a unit needs, of the `Unit` interface. systemd sends no signal when one of these changes: that takes a reload.
+#[derive(Debug, DeserializeDict, Type)]
+#[zbus(signature = "a{sv}", rename_all = "PascalCase")]
+struct Dependencies {
+    requires: Option<Vec<String>>,
+    binds_to: Option<Vec<String>>,
+    part_of: Option<Vec<String>>,
+    after: Option<Vec<String>>,
+}
+
+impl Dependencies {
+    fn all(self) -> BTreeSet<String> {
+        [self.requires, self.binds_to, self.part_of, self.after].into_iter().flatten().flatten().collect()
+    }
 }
 
 /// What a `PropertiesChanged` signal tells.
@@ -182,6 +200,13 @@ impl Bus {
         Ok(readings)
     }
 
+    /// What `unit` needs, in one call: all of the `Unit` half, which systemd has at hand.
+    pub(super) async fn needs(&self, unit: &str) -> zbus::Result<BTreeSet<String>> {
+        let path = name::path(unit);
+        let reply = self.0.call_method(Some(SYSTEMD), path, Some(PROPERTIES), "GetAll", &UNIT).await?;
+        Ok(reply.body().deserialize::<Dependencies>()?.all())
+    }
+
     /// The `Service` half of a unit. One by one, because all of a service's properties are about three hundred, some
     /// of which systemd would have to collect from cgroup files.
     async fn main(&self, path: &str, is_service: bool) -> zbus::Result<Option<Main>> {
@@ -215,4 +240,31 @@ fn reading(listed: Listed, main: Option<Main>, at: Sequence) -> Option<Reading> 
         main: main.unwrap_or_else(|| Main::none(active)),
         at,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use zbus::Variant;
+
+    use super::*;
+
+    #[test]
+    fn needs_are_found_among_all_properties() {
+        let list = |names: &[&str]| Variant::from(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        let properties: HashMap<&str, Variant<'_>> = HashMap::from([
+            ("Id", Variant::from("web.service")),
+            ("Requires", list(&["db.service", "sysinit.target"])),
+            ("BindsTo", list(&["data.mount"])),
+            ("PartOf", list(&[])),
+            ("After", list(&["db.service", "network.target"])),
+            ("Wants", list(&["cache.service"])),
+            ("Job", Variant::from((0_u32, "/"))),
+        ]);
+        let message = Message::method_call("/", "GetAll").build(&properties).unwrap();
+        let needs = message.body().deserialize::<Dependencies>().unwrap().all();
+        let expected = ["data.mount", "db.service", "network.target", "sysinit.target"];
+        assert_eq!(needs.iter().collect::<Vec<_>>(), expected);
+    }
 }

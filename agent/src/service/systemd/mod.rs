@@ -22,12 +22,14 @@ use zbus::{Message, MessageStream};
 pub use act::ACTION_TIMEOUT;
 
 use self::bus::Bus;
+use super::needs::Needs;
 use super::{Change, Report, ServiceError, ServiceStatus, Verb};
 
 /// systemd, as seen over the system bus. Connects when first needed and again whenever the connection was lost.
 #[derive(Debug, Default)]
 pub struct Systemd {
     bus: Mutex<Option<Bus>>,
+    needs: Needs,
 }
 
 impl Systemd {
@@ -79,6 +81,11 @@ impl Systemd {
     /// but warned of once; it is reported when it appears. Returns at once on a host without systemd.
     pub async fn watch(&self, names: channel::Receiver<Arc<BTreeSet<String>>>, report: Report) {
         watch::watch(self, names, report).await;
+    }
+
+    /// What `unit` needs, if it is watched: what it `Requires=`, is bound to, is part of or starts after.
+    pub fn needs(&self, unit: &str) -> BTreeSet<String> {
+        self.needs.of(unit)
     }
 
     async fn bus(&self) -> Result<Bus, ServiceError> {

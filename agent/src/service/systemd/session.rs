@@ -13,16 +13,29 @@ use super::next;
 use super::rules::rules;
 use super::unit::{JobKind, Reading, Unit};
 use super::watch::{Known, Names};
+use crate::service::needs::Needs;
 use crate::service::{ActiveState, Report};
 
 /// Units of patterns are remembered after systemd has forgotten them if somebody had stopped them: a later sight of
 /// them must not look like a fault. Beyond so many units they are not, for hosts that make units by the minute.
 const REMEMBERED_MAX: usize = 1000;
 
+/// One unit that was looked at.
+struct Look {
+    /// The name that was asked for, unless a pattern was.
+    asked: Option<String>,
+    /// None if no unit can have the name.
+    reading: Option<Reading>,
+    /// What it needs, if that could be read.
+    needs: Option<BTreeSet<String>>,
+}
+
 /// What a task has found out.
 enum Answer {
     /// A look at names and patterns: units, each with the name that was asked for unless a pattern was.
-    Looked(zbus::Result<Vec<(Option<String>, Option<Reading>)>>),
+    Looked(zbus::Result<Vec<Look>>),
+    /// What a unit needs.
+    Needs { unit: String, needs: BTreeSet<String> },
     /// The type of a unit's job.
     Job { unit: String, id: u32, kind: Option<JobKind> },
 }
@@ -32,6 +45,7 @@ pub(super) struct Session<'a> {
     bus: Bus,
     report: &'a Report,
     known: &'a mut Known,
+    needs: &'a Needs,
     /// systemd's unique name on the bus: anybody may send the agent a signal, so the sender is checked.
     owner: Option<String>,
     wanted: Wanted,
@@ -49,12 +63,13 @@ pub(super) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(bus: Bus, report: &'a Report, known: &'a mut Known) -> Self {
+    pub(super) fn new(bus: Bus, report: &'a Report, known: &'a mut Known, needs: &'a Needs) -> Self {
         known.units.values_mut().for_each(Unit::disconnected);
         Self {
             bus,
             report,
             known,
+            needs,
             owner: None,
             wanted: Wanted::default(),
             aliases: BTreeMap::new(),
@@ -115,6 +130,7 @@ impl<'a> Session<'a> {
         let mut units = mem::take(&mut self.known.units);
         units.retain(|_, unit| self.is_watched(unit.name()));
         self.known.units = units;
+        self.needs.retain(|name| self.is_watched(name) || self.aliases.contains_key(name));
         self.known.reported.retain(|name, _| self.wanted.covers(name));
         self.known.missing.retain(|name| self.wanted.exact.contains(name));
     }
@@ -142,10 +158,13 @@ impl<'a> Session<'a> {
         match answer {
             Answer::Looked(readings) => {
                 self.looking = false;
-                for (asked, reading) in readings? {
-                    self.reading(asked, reading);
+                for look in readings? {
+                    self.looked(look);
                 }
             }
+            // Between the question and the answer nobody may want to see it any more.
+            Answer::Needs { unit, needs } if self.is_watched(&unit) => self.needs.put(&unit, needs),
+            Answer::Needs { .. } => (),
             Answer::Job { unit, id, kind } => {
                 if let Some(known) = self.known.units.get_mut(&unit) {
                     known.job_is(id, kind);
@@ -156,7 +175,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn reading(&mut self, asked: Option<String>, reading: Option<Reading>) {
+    fn looked(&mut self, Look { asked, reading, needs }: Look) {
         let reading = match (reading, &asked) {
             (Some(reading), None) => reading,
             (Some(reading), Some(_)) if !reading.is_absent() => reading,
@@ -170,6 +189,9 @@ impl<'a> Session<'a> {
         };
         if let Some(name) = asked {
             self.known.missing.remove(&name);
+            if let Some(needs) = needs.clone().filter(|_| name != reading.unit && self.wanted.exact.contains(&name)) {
+                self.needs.put(&name, needs);
+            }
             if name != reading.unit && self.wanted.exact.contains(&name) {
                 let before = self.aliases.insert(name.clone(), reading.unit.clone());
                 if before.as_ref() != Some(&reading.unit) {
@@ -182,6 +204,9 @@ impl<'a> Session<'a> {
             let path = name::path(&reading.unit);
             let unit = self.known.units.entry(path.clone()).or_insert_with(|| Unit::new(reading.unit.clone()));
             unit.read(&reading);
+            if let Some(needs) = needs {
+                self.needs.put(&reading.unit, needs);
+            }
             self.tell(&path);
         }
     }
@@ -232,6 +257,8 @@ impl<'a> Session<'a> {
                 if !self.wanted.exact.contains(unit) && !self.aliases.values().any(|target| target == unit) {
                     if let Some(unit) = self.known.units.get_mut(path.as_str()) {
                         unit.removed();
+                        // When it comes back it may have been changed.
+                        self.needs.remove(unit.name());
                     }
                     self.tell(path.as_str());
                 }
@@ -258,6 +285,17 @@ impl<'a> Session<'a> {
             Changed::State(state, job) => {
                 self.known.missing.remove(&name);
                 let id = state.job;
+                // A unit that no look has shown, such as a new one of a pattern.
+                if state.active != ActiveState::Inactive && self.needs.claim(&name) {
+                    let (bus, unit) = (self.bus.clone(), name.clone());
+                    self.tasks.spawn(async move {
+                        let needs = bus.needs(&unit).await.unwrap_or_else(|error| {
+                            tracing::debug!("what {unit} needs cannot be read: {error}");
+                            BTreeSet::new()
+                        });
+                        Answer::Needs { unit, needs }
+                    });
+                }
                 match unit.state_changed(state, message.recv_position()) {
                     Some(true) => {
                         let (bus, unit) = (self.bus.clone(), path.to_owned());
@@ -305,7 +343,7 @@ async fn look_at(
     drop: Vec<String>,
     look: BTreeSet<String>,
     wanted: &Wanted,
-) -> zbus::Result<Vec<(Option<String>, Option<Reading>)>> {
+) -> zbus::Result<Vec<Look>> {
     bus.subscribe().await?;
     for rule in add {
         bus.matching("AddMatch", &rule).await?;
@@ -325,5 +363,21 @@ async fn look_at(
     if !globs.is_empty() {
         readings.extend(bus.list(&globs, wanted).await?.into_iter().map(|reading| (None, Some(reading))));
     }
-    Ok(readings)
+    let mut looks = Vec::new();
+    for (asked, reading) in readings {
+        let unit = reading.as_ref().filter(|reading| !reading.is_absent()).map(|reading| &reading.unit);
+        let needs = match unit {
+            None => None,
+            Some(unit) => match bus.needs(unit).await {
+                Ok(needs) => Some(needs),
+                Err(error) if is_answer(&error) => {
+                    tracing::debug!("what {unit} needs cannot be read: {error}");
+                    None
+                }
+                Err(error) => return Err(error),
+            },
+        };
+        looks.push(Look { asked, reading, needs });
+    }
+    Ok(looks)
 }

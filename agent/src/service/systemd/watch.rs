@@ -38,7 +38,7 @@ pub(super) async fn watch(systemd: &Systemd, mut names: Names, report: Report) {
     loop {
         let why = match systemd.bus().await {
             Ok(bus) => {
-                let mut session = Session::new(bus.clone(), &report, &mut known);
+                let mut session = Session::new(bus.clone(), &report, &mut known, &systemd.needs);
                 let Err(why) = session.run(&mut names).await else {
                     return;
                 };
