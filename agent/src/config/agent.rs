@@ -6,6 +6,7 @@ use toml::Spanned;
 
 use super::raw;
 use super::{ConfigError, Mode};
+use crate::notify::Channel;
 use crate::service::command::CommandSpec;
 
 /// The shortest collection interval: sysinfo gives no CPU utilisation below 200 ms.
@@ -31,6 +32,8 @@ pub struct Settings {
     pub interval: Duration,
     /// Services under the `command` manager.
     pub services: BTreeMap<String, CommandSpec>,
+    /// Ways to tell people.
+    pub notify: BTreeMap<String, Channel>,
     /// Where the API listens.
     pub socket: PathBuf,
 }
@@ -56,6 +59,10 @@ impl Settings {
         for (name, service) in raw.services {
             services.insert(name.clone(), command_spec(file, text, base, &name, service)?);
         }
+        let mut notify = BTreeMap::new();
+        for (name, raw) in raw.notify {
+            notify.insert(name.clone(), super::notify::check(file, text, base, &name, raw)?);
+        }
         Ok(Self {
             plugins: base.join(raw.plugins),
             policies: base.join(raw.policies),
@@ -63,6 +70,7 @@ impl Settings {
             ceiling: raw.agent.mode,
             interval: raw.collect.interval,
             services,
+            notify,
             socket: base.join(raw.api.socket),
         })
     }

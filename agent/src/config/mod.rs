@@ -4,6 +4,7 @@
 mod agent;
 mod duration;
 mod error;
+mod notify;
 mod pattern;
 mod policy;
 mod raw;

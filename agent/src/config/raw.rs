@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::notify::Notify;
 use super::{Mode, duration};
 
 /// `salve.toml`.
@@ -19,6 +20,7 @@ pub(super) struct Agent {
     pub agent: AgentTable,
     pub collect: Collect,
     pub services: BTreeMap<String, Spanned<Service>>,
+    pub notify: BTreeMap<String, Spanned<Notify>>,
     pub api: Api,
 }
 
@@ -31,6 +33,7 @@ impl Default for Agent {
             agent: AgentTable::default(),
             collect: Collect::default(),
             services: BTreeMap::new(),
+            notify: BTreeMap::new(),
             api: Api::default(),
         }
     }
