@@ -12,6 +12,7 @@
 //! | [`incident`] | the state machine, the engine that drives it, the ledger that keeps it |
 //! | [`guard`] | what a plan must pass |
 //! | [`action`] | actions and the actuators that do them |
+//! | [`notify`] | telling people: channels, fed from the ledger's outbox |
 //! | [`control`] | the API |
 //! | `http` | the outgoing HTTP client |
 //! | [`cli`] | the commands |
@@ -26,6 +27,7 @@ pub mod control;
 pub mod guard;
 mod http;
 pub mod incident;
+pub mod notify;
 pub mod plugin;
 pub mod service;
 pub mod signal;

@@ -39,6 +39,12 @@ pub(crate) const LAB: &[Package] = &[
         why: "a real service to break and heal",
         unit: Some("nginx.service"),
     },
+    Package {
+        name: "prometheus-alertmanager",
+        proof: "prometheus-alertmanager",
+        why: "a receiver of notices",
+        unit: Some("prometheus-alertmanager.service"),
+    },
 ];
 
 /// The healers that the benchmarks measure beside this one.

@@ -7,6 +7,7 @@ use toml::Spanned;
 use super::maintenance::Window;
 use super::requires::{self, Requires};
 use super::{Breaker, ConfigError, HostRules, command, raw};
+use crate::notify::Channel;
 use crate::service::command::CommandSpec;
 
 /// The shortest collection interval: sysinfo gives no CPU utilisation below 200 ms.
@@ -34,6 +35,8 @@ pub struct Settings {
     pub services: BTreeMap<String, CommandSpec>,
     /// What `command.run` can run, by name.
     pub commands: BTreeMap<String, command::CommandSpec>,
+    /// Ways to tell people.
+    pub notify: BTreeMap<String, Channel>,
     /// Where the API listens.
     pub socket: PathBuf,
 }
@@ -70,6 +73,10 @@ impl Settings {
         for (name, window) in raw.maintenance {
             host.maintenance.push(Window::read(&name, window).map_err(|flaw| flaw.within(file, text))?);
         }
+        let mut notify = BTreeMap::new();
+        for (name, raw) in raw.notify {
+            notify.insert(name.clone(), super::notify::check(file, text, base, &name, raw)?);
+        }
         Ok(Self {
             plugins: base.join(raw.plugins),
             policies: base.join(raw.policies),
@@ -78,6 +85,7 @@ impl Settings {
             interval: raw.collect.interval,
             services,
             commands,
+            notify,
             socket: base.join(raw.api.socket),
         })
     }

@@ -8,6 +8,7 @@ mod duration;
 mod error;
 mod guard;
 mod maintenance;
+mod notify;
 mod number;
 mod pattern;
 mod policy;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::notify::Notify;
 use super::{Budget, Mode, ParameterType, budget, duration, number};
 
 /// `salve.toml`.
@@ -21,6 +22,7 @@ pub(super) struct Agent {
     pub services: BTreeMap<String, Spanned<Service>>,
     pub commands: BTreeMap<String, Spanned<Command>>,
     pub maintenance: BTreeMap<String, Spanned<Maintenance>>,
+    pub notify: BTreeMap<String, Spanned<Notify>>,
     pub api: Api,
 }
 
@@ -35,6 +37,7 @@ impl Default for Agent {
             services: BTreeMap::new(),
             commands: BTreeMap::new(),
             maintenance: BTreeMap::new(),
+            notify: BTreeMap::new(),
             api: Api::default(),
         }
     }

@@ -25,11 +25,13 @@ pub enum NoticeKind {
     PluginDown,
     /// It runs again.
     PluginUp,
+    /// What an action or a person wanted said, or a summary of notices that could not be told one by one.
+    Message,
 }
 
 impl NoticeKind {
     /// Every kind, in the order documentation lists them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Healed,
         Self::Escalated,
         Self::ApprovalAsked,
@@ -39,6 +41,7 @@ impl NoticeKind {
         Self::BreakerClosed,
         Self::PluginDown,
         Self::PluginUp,
+        Self::Message,
     ];
 
     /// The word for it.
@@ -53,12 +56,21 @@ impl NoticeKind {
             Self::BreakerClosed => "breaker-closed",
             Self::PluginDown => "plugin-down",
             Self::PluginUp => "plugin-up",
+            Self::Message => "message",
         }
     }
 
     /// Whether it ends what an earlier notice of the same key began: nothing is left for a person to do.
     pub const fn ends(self) -> bool {
         matches!(self, Self::Healed | Self::Resolved | Self::BreakerClosed | Self::PluginUp)
+    }
+
+    /// Whether it begins what a later notice of the same key ends: a person is wanted.
+    pub const fn begins(self) -> bool {
+        matches!(
+            self,
+            Self::Escalated | Self::ApprovalAsked | Self::RecoveryFailed | Self::BreakerOpened | Self::PluginDown
+        )
     }
 }
 
@@ -70,7 +82,8 @@ pub struct Notice {
     pub kind: NoticeKind,
     /// When that happened.
     pub at: Timestamp,
-    /// What it belongs to, for joining and ending: an incident's id, `breaker`, or `plugin:POLICY`.
+    /// What it belongs to, for joining and ending: an incident's id, `breaker`, `plugin:POLICY`, or
+    /// `message:DIGEST`.
     pub key: String,
     /// One sentence: why.
     pub reason: String,

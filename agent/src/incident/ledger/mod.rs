@@ -5,6 +5,8 @@
 //! it returns, they survive a power cut, and only then do effects follow. Readers have connections of their own; in WAL
 //! mode they never wait for the writer.
 
+mod alert;
+mod outbox;
 mod past;
 mod plugin_state;
 mod read;
@@ -16,6 +18,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
+pub use alert::Alert;
+pub use outbox::{ChannelState, Delivery, Entry, Outbox, StoredNotice};
 pub use plugin_state::PluginState;
 pub use read::{LedgerReader, Transition};
 
@@ -103,6 +107,14 @@ impl Ledger {
         // a plugin knew before an incident moved is as safe as the move.
         connection.pragma_update(None, "synchronous", "NORMAL").map_err(open)?;
         Ok(PluginState::new(connection))
+    }
+
+    /// What waits to be told, kept in the same file: durable when a call returns.
+    pub fn outbox(&self) -> Result<Outbox, LedgerError> {
+        let open = |error| LedgerError::Open { path: self.path.clone(), error };
+        let connection = Connection::open(&self.path).map_err(open)?;
+        configure(&connection).map_err(open)?;
+        Ok(Outbox::new(connection))
     }
 
     /// Stores records, all or none; durable when it returns.

@@ -110,6 +110,47 @@ const MIGRATIONS: &[M<'static>] = &[
         notice      TEXT NOT NULL  -- JSON
      ) STRICT;",
     ),
+    // The outbox: what of the notices goes where.
+    M::up(
+        "CREATE TABLE channel (
+        name        TEXT PRIMARY KEY,
+        seen        INTEGER NOT NULL,  -- the last notice that it was asked about
+        sent_at     INTEGER,
+        failed_at   INTEGER,
+        error       TEXT
+     ) STRICT, WITHOUT ROWID;
+
+     CREATE TABLE delivery (
+        notice      INTEGER NOT NULL REFERENCES notice (id) ON DELETE CASCADE,
+        channel     TEXT NOT NULL,
+        since       INTEGER NOT NULL,
+        tries       INTEGER NOT NULL DEFAULT 0,
+        next_at     INTEGER NOT NULL,
+        done_at     INTEGER,
+        fate        TEXT,              -- how it was done: sent, replaced, joined, given-up
+        joined      INTEGER,           -- the notice that sums it up
+        error       TEXT,
+        PRIMARY KEY (notice, channel)
+     ) STRICT, WITHOUT ROWID;
+     CREATE INDEX delivery_waiting ON delivery (channel, notice) WHERE done_at IS NULL;
+     CREATE INDEX delivery_done ON delivery (done_at) WHERE done_at IS NOT NULL;
+     CREATE INDEX delivery_joined ON delivery (joined) WHERE joined IS NOT NULL;
+
+     CREATE TABLE alert (
+        channel     TEXT NOT NULL,
+        key         TEXT NOT NULL,
+        labels      TEXT NOT NULL,     -- JSON
+        annotations TEXT NOT NULL,     -- JSON
+        starts_at   INTEGER NOT NULL,
+        ends_at     INTEGER,
+        revision    INTEGER NOT NULL DEFAULT 1,
+        sent        INTEGER NOT NULL DEFAULT 0,  -- the revision that arrived
+        since       INTEGER NOT NULL,            -- when this revision was made
+        tries       INTEGER NOT NULL DEFAULT 0,
+        next_at     INTEGER NOT NULL,
+        PRIMARY KEY (channel, key)
+     ) STRICT, WITHOUT ROWID;",
+    ),
 ];
 
 /// Brings a ledger to the newest schema; one that is newer than this agent is refused.
