@@ -4,8 +4,10 @@ mod agent;
 mod check;
 mod client;
 mod incident;
+mod ledger;
 mod output;
 mod plugin;
+mod report;
 mod status;
 
 use std::path::PathBuf;
@@ -46,6 +48,11 @@ enum Command {
     /// Look at incidents.
     #[command(subcommand)]
     Incident(incident::Command),
+    /// Say how often what failed, for how long, and how well it was healed.
+    Report(report::ReportArgs),
+    /// Look at the ledger as a whole.
+    #[command(subcommand)]
+    Ledger(ledger::Command),
 }
 
 #[derive(Debug, Args)]
@@ -72,6 +79,8 @@ impl Cli {
             Command::Status(args) => status::run(&socket, &args),
             Command::Plugin(command) => plugin::run(&socket, command),
             Command::Incident(command) => incident::run(&socket, command),
+            Command::Report(args) => report::run(&socket, &args),
+            Command::Ledger(command) => ledger::run(&socket, command),
         }
     }
 }

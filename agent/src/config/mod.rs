@@ -8,8 +8,9 @@ mod pattern;
 mod policy;
 mod raw;
 mod rules;
+mod size;
 
-pub use agent::Settings;
+pub use agent::{LedgerSettings, Settings};
 pub(crate) use error::unknown_key;
 pub use error::{ConfigError, Location};
 pub use pattern::Pattern;

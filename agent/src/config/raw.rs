@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Mode, duration};
+use super::{Mode, duration, size};
+use crate::incident::ledger::RESERVE;
 
 /// `salve.toml`.
 #[derive(Debug, Deserialize)]
@@ -20,6 +21,7 @@ pub(super) struct Agent {
     pub collect: Collect,
     pub services: BTreeMap<String, Spanned<Service>>,
     pub api: Api,
+    pub ledger: Ledger,
 }
 
 impl Default for Agent {
@@ -32,6 +34,7 @@ impl Default for Agent {
             collect: Collect::default(),
             services: BTreeMap::new(),
             api: Api::default(),
+            ledger: Ledger::default(),
         }
     }
 }
@@ -73,6 +76,23 @@ pub(super) struct Api {
 impl Default for Api {
     fn default() -> Self {
         Self { socket: "/run/salve/salve.sock".into() }
+    }
+}
+
+/// `[ledger]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(super) struct Ledger {
+    #[serde(deserialize_with = "duration::read")]
+    pub keep: Duration,
+    pub max_incidents: u64,
+    #[serde(deserialize_with = "size::read")]
+    pub reserve: u64,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self { keep: Duration::from_secs(400 * 24 * 3600), max_incidents: 1_000_000, reserve: RESERVE }
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::block_in_place;
 
-use super::{IncidentDetail, IncidentView, StatusView};
+use super::{IncidentDetail, IncidentView, StatusView, ledger};
 use crate::clock::Timestamp;
 use crate::config::Mode;
 use crate::incident::ledger::{LedgerError, LedgerReader};
@@ -92,6 +92,8 @@ impl Api {
             .route("/v1/status", get(status))
             .route("/v1/incidents", get(incidents))
             .route("/v1/incidents/{id}", get(incident))
+            .route("/v1/report", get(ledger::report))
+            .route("/v1/ledger/export", get(ledger::export))
             .fallback(|| async { Refusal(StatusCode::NOT_FOUND, "there is nothing here".to_owned()) })
             .with_state(Arc::new(self));
         axum::serve(listener, routes).await
@@ -99,7 +101,7 @@ impl Api {
 }
 
 /// An answer that is an error: `{"error": "…"}`.
-struct Refusal(StatusCode, String);
+pub(super) struct Refusal(pub(super) StatusCode, pub(super) String);
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
