@@ -216,4 +216,6 @@ fn make_private(path: &Path) -> std::io::Result<()> {
 }
 
 #[cfg(test)]
+mod keeping_tests;
+#[cfg(test)]
 mod tests;
