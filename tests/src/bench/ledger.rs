@@ -81,7 +81,8 @@ fn measure(state: &Path, count: u64, rounds: usize, report: &mut Report) -> Resu
     let since = |age: Duration| Timestamp::from_nanos(now - u64::try_from(age.as_nanos()).unwrap_or(now));
     let listed = |reader: &LedgerReader, open| reader.list(open, 100).map(|list| list.len());
     ensure!(listed(&reader, false)? == 100, "the list is short");
-    let reported = |age, by| reader.report(since(age), to, by).map(|it| usize::try_from(it.total.incidents).unwrap_or(0));
+    let reported =
+        |age, by| reader.report(since(age), to, by).map(|it| usize::try_from(it.total.incidents).unwrap_or(0));
     let expected = usize::try_from(count * 30 / 400)?;
     let seen = reported(30 * DAY, GroupBy::Target)?;
     ensure!(seen.abs_diff(expected) <= SINGLE + 2, "the report sees {seen} incidents instead of {expected}");

@@ -266,7 +266,17 @@ fn the_report_reads_what_was_committed() {
     let mut escalated = life_at("0002", 200);
     let (from, to) = (State::Diagnosed, State::Escalated);
     let (reason, basis) = (String::new(), String::new());
-    let moved = Record::Moved { id: "0002".into(), from, to, at: at(201), reason, basis, actor: None, cause: None, resolution: None };
+    let moved = Record::Moved {
+        id: "0002".into(),
+        from,
+        to,
+        at: at(201),
+        reason,
+        basis,
+        actor: None,
+        cause: None,
+        resolution: None,
+    };
     escalated.insert(3, moved);
     ledger.commit(&escalated).unwrap();
     let mut open = incident("0003");
