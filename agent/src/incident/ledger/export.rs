@@ -108,7 +108,7 @@ impl LedgerReader {
     /// The least id of the incidents opened since then: they are sorted by time as long as no clock steps back.
     fn first_since(&self, since: Timestamp) -> Result<Option<String>, LedgerError> {
         let connection = self.connection();
-        let sql = "SELECT min(id) FROM incident WHERE opened_at >= ?1";
+        let sql = "SELECT min(id) FROM incident INDEXED BY incident_report WHERE opened_at >= ?1";
         let first = connection.query_row(sql, [read::nanos(since)], |row| row.get(0)).optional()?;
         Ok(first.flatten())
     }

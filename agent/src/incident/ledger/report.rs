@@ -173,6 +173,9 @@ struct Count {
     count: u64,
 }
 
+/// Policy, kind and target: what is the same fault when it comes back.
+type FaultName = (String, String, String);
+
 /// The report as it is being counted.
 #[derive(Debug)]
 struct Tally {
@@ -181,7 +184,7 @@ struct Tally {
     groups: HashMap<String, Sums>,
     total: Sums,
     /// The last incident of each fault: when it was resolved, and of which group it is if it counts there.
-    last: HashMap<(String, String, String), (Option<Timestamp>, Option<String>)>,
+    last: HashMap<FaultName, (Option<Timestamp>, Option<String>)>,
 }
 
 /// What is summed up of a group.

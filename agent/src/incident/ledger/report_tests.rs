@@ -137,7 +137,7 @@ fn the_long_queries_read_indices_only() {
     assert_eq!(plan(&opened), "SEARCH incident USING COVERING INDEX incident_report (opened_at>? AND opened_at<?)");
     let reaching = plan(&reaching);
     assert!(reaching.contains("COVERING INDEX incident_resolved (resolved_at>?)"), "{reaching}");
-    assert!(reaching.contains("incident_open") && !reaching.contains("SCAN incident\n"), "{reaching}");
+    assert!(!reaching.contains("SCAN incident"), "{reaching}");
     let tried = plan(&attempt_query(GroupBy::Kind));
     assert!(tried.contains("COVERING INDEX attempt_report (started_at>? AND started_at<?)"), "{tried}");
 }

@@ -142,7 +142,6 @@ pub(super) const fn newest() -> usize {
 
 /// Brings an empty ledger to an old schema.
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 pub(super) fn migrate_to(connection: &mut Connection, version: usize) {
     Migrations::from_slice(MIGRATIONS).to_version(connection, version).unwrap();
 }
