@@ -14,13 +14,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::action::Host;
-use crate::action::actuator::{Actuators, Order};
+use crate::action::actuator::{self, Actuators, Order, Programs};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{HostRules, Settings};
+use crate::config::Settings;
 use crate::control::{Api, ApiError, Desk};
 use crate::guard::Chain;
 use crate::incident::ledger::{Ledger, LedgerError};
 use crate::incident::{Doors, Engine, Input, Runner};
+use crate::notify::Notifier;
 use crate::plugin::{Fleet, Interfaces, Parts, Sandbox};
 use crate::service::{Services, StatusTable};
 use crate::signal::{Router, collector};
@@ -61,9 +62,13 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let now = clock.now();
 
-    // What lasts.
-    let ledger = Ledger::open(&settings.state)?;
+    // What lasts. The lock comes first: a ledger that another agent uses must not be touched.
+    Ledger::prepare(&settings.state)?;
     let _lock = lock(&settings.state.join("agent.lock"), &settings.state)?;
+    let ledger = Ledger::open_with(&settings.state, settings.ledger.reserve)?;
+    let set_aside = ledger
+        .set_aside()
+        .map(|path| format!("the ledger was damaged and is now {}; a new one was begun", path.display()));
     let listener = Api::listen(&settings.socket).await?;
 
     // Collectors and the router.
@@ -90,46 +95,67 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
     let fleet = Fleet::new(parts, settings.plugins, settings.policies);
     let (view, ask) = (fleet.view(), fleet.ask());
 
+    // Those who are told.
+    let notifier = Arc::new(Notifier::new(ledger.outbox()?, settings.notify, clock.clone())?);
+    let poke = Arc::new(tokio::sync::Notify::new());
+    tokio::spawn({
+        let (notifier, poke) = (notifier.clone(), poke.clone());
+        async move { notifier.run(poke).await }
+    });
+
     // The incident engine with its guards, and the actuators.
     let past = ledger.past(now)?;
     if !past.open.is_empty() {
         tracing::info!(incidents = past.open.len(), "carrying on with what is open");
     }
-    let host = HostRules { ceiling: settings.ceiling, ..HostRules::default() };
-    let (engine, first) = Engine::restore(host, Chain::standard(), Box::new(Host), past, now);
-    let actuators = Arc::new(Actuators::new(services));
+    let ceiling = settings.host.ceiling;
+    let terrain = Host::new(services.clone(), settings.commands.clone());
+    let (engine, first) = Engine::restore(settings.host, Chain::standard(), Box::new(terrain), past, now);
+    let messages = notifier.clone();
+    let actuators = Arc::new(Actuators::new(actuator::Parts {
+        services,
+        status: table,
+        commands: settings.commands,
+        notify: Box::new(move |channel, message| {
+            let told = tokio::task::block_in_place(|| messages.send_now(channel, message, None));
+            told.map(|channels| format!("handed to {}", channels.join(", "))).map_err(|error| error.to_string())
+        }),
+        proc: "/proc".into(),
+        programs: Programs::of_this_host(),
+    }));
     let desk = Arc::new(Desk::new(inputs.clone()));
-    let settled = {
-        let router = router.clone();
-        move |targets: &[String]| targets.iter().for_each(|target| router.end_echo(target))
-    };
+    let echoes = router.clone();
     let perform = move |order: Order| {
         // Until the plan is over, what happens to its targets is an echo.
         order.targets.iter().for_each(|target| router.begin_echo(target, &order.incident));
         tokio::spawn(perform(actuators.clone(), order, inputs.clone()));
     };
-    let reply = {
-        let desk = desk.clone();
-        move |token, answer| desk.reply(token, answer)
-    };
     let reader = ledger.reader()?;
+    let replies = desk.clone();
     let doors = Doors {
         ask: Box::new(ask),
         perform: Box::new(perform),
-        settled: Box::new(settled),
-        reply: Box::new(reply),
-        noticed: Box::new(|| ()),
+        settled: Box::new(move |targets| targets.iter().for_each(|target| echoes.end_echo(target))),
+        reply: Box::new(move |token, answer| replies.reply(token, answer)),
+        noticed: Box::new(move || poke.notify_one()),
     };
-    let api_clock = clock.clone();
-    let runner = Runner::new(engine, ledger, clock, inbox, doors);
+    let runner = Runner::new(engine, ledger, clock.clone(), inbox, doors).keeping(settings.ledger);
     let trouble = runner.trouble();
     tokio::spawn(runner.run(first));
     tokio::spawn(fleet.run());
 
     // The API, until somebody has had enough.
-    let ceiling = settings.ceiling;
-    let api =
-        Api { ledger: reader, fleet: Box::new(view), trouble, desk, clock: api_clock, started_at: now.wall, ceiling };
+    let api = Api {
+        ledger: reader,
+        fleet: Box::new(view),
+        trouble,
+        notes: set_aside.into_iter().collect(),
+        notifier,
+        desk,
+        clock,
+        started_at: now.wall,
+        ceiling,
+    };
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     ready();
@@ -144,13 +170,18 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
     Ok(result?)
 }
 
-/// Carries out an order, the first failure ends it; the engine is told of each outcome as it comes.
+/// Carries out an order: evidence first, then the actions, of which the first failure ends it; the engine is told of each
+/// as it comes.
 async fn perform(actuators: Arc<Actuators>, order: Order, engine: mpsc::Sender<Input>) {
-    let Order { incident, attempt, actions, .. } = order;
-    for action in &actions {
-        let outcome = actuators.act(action).await;
-        let ok = outcome.ok;
+    let Order { incident, attempt, target, rules, actions, .. } = order;
+    if !rules.collect.is_empty() {
+        let evidence = actuators.collect(&rules, &target).await;
         // The engine is gone only when the agent ends.
+        drop(engine.send(Input::Collected { incident: incident.clone(), attempt, evidence }).await);
+    }
+    for action in &actions {
+        let outcome = actuators.act(action, &rules).await;
+        let ok = outcome.ok;
         drop(engine.send(Input::Done { incident: incident.clone(), attempt, outcome }).await);
         if !ok {
             break;

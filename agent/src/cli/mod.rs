@@ -5,8 +5,10 @@ mod check;
 mod client;
 mod hold;
 mod incident;
+mod ledger;
 mod output;
 mod plugin;
+mod report;
 mod status;
 
 use std::path::PathBuf;
@@ -51,6 +53,11 @@ enum Command {
     /// Look at incidents, and decide where a person has to.
     #[command(subcommand)]
     Incident(incident::Command),
+    /// Say how often what failed, for how long, and how well it was healed.
+    Report(report::ReportArgs),
+    /// Look at the ledger as a whole.
+    #[command(subcommand)]
+    Ledger(ledger::Command),
 }
 
 #[derive(Debug, Args)]
@@ -79,6 +86,8 @@ impl Cli {
             Command::Resume(args) => hold::resume(&socket, args),
             Command::Plugin(command) => plugin::run(&socket, command),
             Command::Incident(command) => incident::run(&socket, command),
+            Command::Report(args) => report::run(&socket, &args),
+            Command::Ledger(command) => ledger::run(&socket, command),
         }
     }
 }

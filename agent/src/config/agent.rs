@@ -39,6 +39,19 @@ pub struct Settings {
     pub notify: BTreeMap<String, Channel>,
     /// Where the API listens.
     pub socket: PathBuf,
+    /// How much the ledger keeps.
+    pub ledger: LedgerSettings,
+}
+
+/// `[ledger]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LedgerSettings {
+    /// How long resolved incidents are kept.
+    pub keep: Duration,
+    /// How many incidents are kept; open ones are, however many there are.
+    pub max_incidents: u64,
+    /// Bytes kept back for a full disk; none if 0.
+    pub reserve: u64,
 }
 
 impl Settings {
@@ -87,6 +100,11 @@ impl Settings {
             commands,
             notify,
             socket: base.join(raw.api.socket),
+            ledger: LedgerSettings {
+                keep: raw.ledger.keep,
+                max_incidents: raw.ledger.max_incidents,
+                reserve: raw.ledger.reserve,
+            },
         })
     }
 }
@@ -165,6 +183,10 @@ mod tests {
         assert_eq!(settings.policies, Path::new("/etc/salve/policies.d"));
         assert_eq!(settings.socket, Path::new("/run/salve/salve.sock"));
         assert_eq!(settings.host, HostRules::default());
+        let day = Duration::from_secs(24 * 3600);
+        assert_eq!(settings.ledger, LedgerSettings { keep: 400 * day, max_incidents: 1_000_000, reserve: 4 << 20 });
+        let settings = parse("[ledger]\nkeep = \"30d\"\nmax-incidents = 5\nreserve = \"64KiB\"\n").unwrap();
+        assert_eq!(settings.ledger, LedgerSettings { keep: 30 * day, max_incidents: 5, reserve: 64 << 10 });
         let settings = parse("plugins = \"plugins\"\n[services.demo]\nmanager = \"command\"\nstart = [\"sleep\", \"9\"]\noutput = \"log\"\n").unwrap();
         assert_eq!(settings.plugins, Path::new("/etc/salve/plugins"));
         assert_eq!(settings.services["demo"].output.as_deref(), Some(Path::new("/etc/salve/log")));
@@ -240,6 +262,7 @@ mod tests {
             ("[agent]\nbreaker = { actions = 0 }", "salve.toml:2:23: 0 is out of range"),
             ("[agent]\nbreaker = { within = \"0s\" }", "salve.toml:2:22: this duration must be more than zero"),
             ("[agent]\nbreaker = { incident = 1 }", "unknown key `incident`; did you mean `incidents`?"),
+            ("[ledger]\nreserve = \"much\"", "salve.toml:2:11: `much` is not a size such as"),
             ("[collect]\ninterval = \"1ms\"", "at least 200ms"),
             ("[services.demo]\nmanager = \"command\"\nstart = []", "salve.toml:3:9: a command is a list"),
             ("[services.\"a/b\"]\nmanager = \"command\"\nstart = [\"x\"]", "cannot name a service"),

@@ -15,8 +15,9 @@ mod policy;
 mod raw;
 mod requires;
 mod rules;
+mod size;
 
-pub use agent::Settings;
+pub use agent::{LedgerSettings, Settings};
 pub use command::{CommandSpec, ParameterType};
 pub(crate) use error::unknown_key;
 pub use error::{ConfigError, Location};

@@ -8,7 +8,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::notify::Notify;
-use super::{Budget, Mode, ParameterType, budget, duration, number};
+use super::{Budget, Mode, ParameterType, budget, duration, number, size};
+use crate::incident::ledger::RESERVE;
 
 /// `salve.toml`.
 #[derive(Debug, Deserialize)]
@@ -24,6 +25,7 @@ pub(super) struct Agent {
     pub maintenance: BTreeMap<String, Spanned<Maintenance>>,
     pub notify: BTreeMap<String, Spanned<Notify>>,
     pub api: Api,
+    pub ledger: Ledger,
 }
 
 impl Default for Agent {
@@ -39,6 +41,7 @@ impl Default for Agent {
             maintenance: BTreeMap::new(),
             notify: BTreeMap::new(),
             api: Api::default(),
+            ledger: Ledger::default(),
         }
     }
 }
@@ -108,6 +111,23 @@ pub(super) struct Api {
 impl Default for Api {
     fn default() -> Self {
         Self { socket: "/run/salve/salve.sock".into() }
+    }
+}
+
+/// `[ledger]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(super) struct Ledger {
+    #[serde(deserialize_with = "duration::read")]
+    pub keep: Duration,
+    pub max_incidents: u64,
+    #[serde(deserialize_with = "size::read")]
+    pub reserve: u64,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self { keep: Duration::from_secs(400 * 24 * 3600), max_incidents: 1_000_000, reserve: RESERVE }
     }
 }
 

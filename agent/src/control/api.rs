@@ -17,11 +17,12 @@ use tokio::sync::watch;
 use tokio::task::block_in_place;
 
 use super::peer::Peer;
-use super::{Collected, Desk, IncidentDetail, IncidentView, StatusView};
+use super::{Collected, Desk, IncidentDetail, IncidentView, StatusView, ledger};
 use crate::clock::{Clock, Timestamp};
 use crate::config::Mode;
 use crate::incident::ledger::{LedgerError, LedgerReader};
 use crate::incident::{Incident, Word};
+use crate::notify::Notifier;
 use crate::plugin::FleetView;
 
 /// Incidents in one answer unless more are asked for.
@@ -56,6 +57,10 @@ pub struct Api {
     pub fleet: Box<dyn Fn() -> FleetView + Send + Sync>,
     /// Why the ledger cannot be written, if it cannot.
     pub trouble: watch::Receiver<Option<String>>,
+    /// What happened at the start that a person should know.
+    pub notes: Vec<String>,
+    /// Those who are told.
+    pub notifier: Arc<Notifier>,
     /// Where persons' words go.
     pub desk: Arc<Desk>,
     /// Tells which holds are over.
@@ -102,6 +107,8 @@ impl Api {
             .route("/v1/incidents/{id}/{word}", post(told))
             .route("/v1/pause", post(pause))
             .route("/v1/resume", post(resume))
+            .route("/v1/report", get(ledger::report))
+            .route("/v1/ledger/export", get(ledger::export))
             .fallback(|| async { Refusal(StatusCode::NOT_FOUND, "there is nothing here".to_owned()) })
             .with_state(Arc::new(self));
         axum::serve(listener, routes.into_make_service_with_connect_info::<Peer>()).await
@@ -109,7 +116,7 @@ impl Api {
 }
 
 /// An answer that is an error: `{"error": "…"}`.
-struct Refusal(StatusCode, String);
+pub(super) struct Refusal(pub(super) StatusCode, pub(super) String);
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
@@ -127,6 +134,8 @@ async fn status(Shared(api): Shared<Arc<Api>>) -> Result<Json<StatusView>, Refus
     let open_incidents: BTreeMap<_, _> = block_in_place(|| api.ledger.open_by_state())?.into_iter().collect();
     let mut fleet = (api.fleet)();
     fleet.problems.extend(api.trouble.borrow().iter().map(|trouble| format!("nothing is done: {trouble}")));
+    fleet.problems.extend(api.notes.iter().cloned());
+    let channels = block_in_place(|| api.notifier.view())?;
     let (holds, breaker) = block_in_place(|| api.ledger.stops(api.clock.now().wall))?;
     Ok(Json(StatusView {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -136,6 +145,7 @@ async fn status(Shared(api): Shared<Arc<Api>>) -> Result<Json<StatusView>, Refus
         open_incidents,
         holds,
         breaker,
+        channels,
         fleet,
     }))
 }

@@ -2,6 +2,7 @@
 
 mod api;
 mod desk;
+mod ledger;
 mod peer;
 mod view;
 

@@ -8,6 +8,7 @@ use crate::action::Evidence;
 use crate::clock::Timestamp;
 use crate::incident::ledger::Transition;
 use crate::incident::{Attempt, Cause, Hold, Incident, Pending, Resolution, Severity, State, Trip};
+use crate::notify::ChannelView;
 use crate::plugin::FleetView;
 use crate::signal::Attribute;
 
@@ -126,6 +127,8 @@ pub struct StatusView {
     pub holds: Vec<Hold>,
     /// What opened the storm breaker; null while it is closed.
     pub breaker: Option<Trip>,
+    /// Ways to tell people, and how they do.
+    pub channels: Vec<ChannelView>,
     /// Plugins and policies.
     #[serde(flatten)]
     pub fleet: FleetView,
@@ -137,6 +140,10 @@ impl StatusView {
         let mut problems = self.fleet.problems.clone();
         problems.extend(self.breaker.iter().map(|trip| {
             format!("nothing is done: the storm breaker opened ({}); `salve resume --breaker` closes it", trip.reason)
+        }));
+        problems.extend(self.channels.iter().filter(|channel| channel.state.waiting > 0).filter_map(|channel| {
+            let error = channel.state.error.as_ref()?;
+            Some(format!("channel {}: {} notices wait: {error}", channel.name, channel.state.waiting))
         }));
         let plugins = self.fleet.plugins.iter().filter_map(|plugin| Some((&plugin.name, plugin.problem.as_ref()?)));
         problems.extend(plugins.map(|(name, problem)| format!("plugin {name}: {problem}")));

@@ -11,6 +11,7 @@ mod flapping;
 mod grant;
 mod hold;
 mod lock;
+mod maintenance;
 mod mode;
 
 use std::collections::BTreeSet;
@@ -130,6 +131,7 @@ impl Chain {
     pub fn standard() -> Self {
         Self(vec![
             Box::new(hold::Held),
+            Box::new(maintenance::Maintained),
             Box::new(breaker::Tripped),
             Box::new(mode::Observe),
             Box::new(grant::Granted),

@@ -10,6 +10,7 @@ use super::{Effect, Engine, Input, Question, Record, State, Step};
 use crate::action::Outcome;
 use crate::action::actuator::Order;
 use crate::clock::Clock;
+use crate::config::LedgerSettings;
 
 /// Most inputs that go into one step.
 const STEP: usize = 256;
@@ -19,6 +20,12 @@ const LINGER: Duration = Duration::from_millis(10);
 const RETRY: Duration = Duration::from_secs(1);
 /// Records that are kept while the ledger cannot be written; beyond them inputs wait, and detection with them.
 const BACKLOG: usize = 20_000;
+/// Old incidents leave so many at a time…
+const PRUNE_STEP: u32 = 500;
+/// …this long after the start, or after one another…
+const PRUNE_SOON: Duration = Duration::from_secs(5);
+/// …and are looked for this often.
+const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 /// A plan that had to wait longer than this for the ledger is too old to be carried out.
 const STALE: Duration = Duration::from_secs(10);
 
@@ -58,6 +65,8 @@ pub struct Runner {
     flush: Option<Duration>,
     /// Why the ledger cannot be written at the moment.
     trouble: watch::Sender<Option<String>>,
+    /// How much the ledger keeps, and when to look at that again.
+    keeping: Option<(LedgerSettings, Duration)>,
 }
 
 impl Runner {
@@ -70,7 +79,24 @@ impl Runner {
         doors: Doors,
     ) -> Self {
         let trouble = watch::Sender::new(None);
-        Self { engine, ledger, clock, inputs, doors, records: Vec::new(), effects: Vec::new(), flush: None, trouble }
+        Self {
+            engine,
+            ledger,
+            clock,
+            inputs,
+            doors,
+            records: Vec::new(),
+            effects: Vec::new(),
+            flush: None,
+            trouble,
+            keeping: None,
+        }
+    }
+
+    /// Has the ledger keep so much, from a while after the start on.
+    pub fn keeping(self, settings: LedgerSettings) -> Self {
+        let first = self.clock.now().mono + PRUNE_SOON;
+        Self { keeping: Some((settings, first)), ..self }
     }
 
     /// Why the ledger cannot be written at the moment, if it cannot.
@@ -84,7 +110,8 @@ impl Runner {
         let mut inputs = Vec::with_capacity(STEP);
         loop {
             let now = self.clock.now().mono;
-            let due = [self.engine.next_due(), self.flush].into_iter().flatten().min();
+            let prune = self.keeping.map(|(_, at)| at);
+            let due = [self.engine.next_due(), self.flush, prune].into_iter().flatten().min();
             let wait = due.map(|due| due.saturating_sub(now));
             let has_room = self.records.len() < BACKLOG;
             tokio::select! {
@@ -98,6 +125,7 @@ impl Runner {
             }
             self.engine.tick(now, &mut step);
             self.take(step);
+            self.prune();
         }
         self.write();
     }
@@ -129,7 +157,12 @@ impl Runner {
         let notices = self.records.iter().any(|record| matches!(record, Record::Notice(_)));
         let now = self.clock.now().mono;
         if !self.records.is_empty() {
-            if let Err(error) = tokio::task::block_in_place(|| self.ledger.commit(&self.records)) {
+            let written = tokio::task::block_in_place(|| self.ledger.commit_lenient(&self.records));
+            for (place, error) in written.as_ref().into_iter().flatten() {
+                let record = self.records.get(*place);
+                tracing::error!(%error, ?record, "the ledger will never take this record; please report it");
+            }
+            if let Err(error) = written {
                 if self.trouble.borrow().is_none() {
                     tracing::error!(%error, "nothing is done until the ledger can be written, but for `unrecorded` policies");
                 }
@@ -157,6 +190,26 @@ impl Runner {
         for order in late {
             self.give_up(order);
         }
+    }
+
+    /// Lets go of what the ledger need not keep any more, a little at a time.
+    fn prune(&mut self) {
+        let now = self.clock.now();
+        let Some((settings, at)) = &mut self.keeping else { return };
+        if *at > now.mono {
+            return;
+        }
+        let pruned = tokio::task::block_in_place(|| {
+            self.ledger.prune(now.wall, settings.keep, settings.max_incidents, PRUNE_STEP)
+        });
+        let more = match pruned {
+            Ok(pruned) => pruned.more,
+            Err(error) => {
+                tracing::warn!(%error, "old incidents cannot be let go");
+                false
+            }
+        };
+        *at = now.mono + if more { PRUNE_SOON } else { PRUNE_EVERY };
     }
 
     /// While the ledger cannot be written only that is done which the operator wants done all the same.

@@ -6,6 +6,7 @@
 mod dispatch;
 mod footprint;
 mod layout;
+mod ledger;
 mod peers;
 mod recovery;
 mod report;
@@ -23,13 +24,14 @@ Usage: salve-bench [--quick] [NAME]
   recovery   kill -9 of a service until its successor answers
   dispatch   one detection on 50 readings
   footprint  memory and CPU of an agent that has nothing to heal
+  ledger     a ledger of a million incidents: what each costs, and how long reading takes
 
 Without NAME all of them. --quick measures less long. `cargo xtask bench [NAME]` builds what they need first.
 ";
 
 /// Every benchmark, in the order they run in.
-const BENCHMARKS: [(&str, Benchmark); 3] =
-    [("recovery", recovery::run), ("dispatch", dispatch::run), ("footprint", footprint::run)];
+const BENCHMARKS: [(&str, Benchmark); 4] =
+    [("recovery", recovery::run), ("dispatch", dispatch::run), ("footprint", footprint::run), ("ledger", ledger::run)];
 
 type Benchmark = fn(&Setting, &mut Report) -> Result<()>;
 

@@ -164,7 +164,6 @@ pub(super) mod testing {
         Parts {
             services: Arc::new(Services::new(state, BTreeMap::new(), Arc::new(|_| {}))),
             status: Arc::default(),
-            router: Arc::default(),
             commands: crate::config::testing::commands(commands),
             notify: Box::new(|channel, message| Ok(format!("{channel}: {message}"))),
             proc: "/proc".into(),
@@ -192,11 +191,10 @@ mod tests {
             (action("host.reboot", "other-host", &[]), "target of host.reboot is `host`"),
             (action("journal.vacuum", "journal", &[]), "`max_bytes` or `older_than_ms`"),
         ] {
-            let outcome = actuators.act(&action, &Rules::default(), "i").await;
+            let outcome = actuators.act(&action, &Rules::default()).await;
             assert!(!outcome.ok && outcome.detail.contains(expected), "{action}: {}\n  not {expected}", outcome.detail);
         }
-        let outcome =
-            actuators.act(&action("notify", "*", &[("message", "hello".into())]), &Rules::default(), "i").await;
+        let outcome = actuators.act(&action("notify", "*", &[("message", "hello".into())]), &Rules::default()).await;
         assert_eq!((outcome.ok, outcome.detail.as_str()), (true, "*: hello"));
     }
 }

@@ -1,12 +1,13 @@
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, Params, Row};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Params, Row};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::LedgerError;
+use super::{FILE, LedgerError, schema};
 use crate::action::Evidence;
 use crate::clock::{Now, Timestamp};
 use crate::incident::{Attempt, Fault, Hold, Incident, Recency, Resolution, Severity, State, Trip};
@@ -14,7 +15,8 @@ use crate::incident::{Attempt, Fault, Hold, Incident, Recency, Resolution, Sever
 /// Attempts older than this do not make a new one wait any more, whatever a policy's backoff says: no wait is that long.
 const RECENT: Duration = Duration::from_secs(24 * 3600);
 
-const COLUMNS: &str = "id, plugin, policy, kind, target, severity, summary, evidence, causes, state, opened_at, \
+/// What [`incidents`] reads.
+pub(super) const COLUMNS: &str = "id, plugin, policy, kind, target, severity, summary, evidence, causes, state, opened_at, \
                        resolved_at, basis, \
                        digest, moved_at, occurred_at, round, pending, cause, flapping, resolution";
 
@@ -43,6 +45,24 @@ impl LedgerReader {
         Self(Mutex::new(connection))
     }
 
+    /// Opens the ledger of a state directory whose agent does not run, for reading only: nothing is made, mended or migrated.
+    pub fn open(state: &Path) -> Result<Self, LedgerError> {
+        let path = state.join(FILE);
+        let refused = |error| LedgerError::Open { path: path.clone(), error };
+        let (connection, found) = match opened(&path, "ro") {
+            // The index of SQLite's log cannot be made where nothing may be written; without an agent it is not needed.
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) && path.is_file() => {
+                opened(&path, "ro&immutable=1").map_err(refused)?
+            }
+            opened => opened.map_err(refused)?,
+        };
+        let known = schema::newest();
+        if found != known {
+            return Err(LedgerError::Version { path, found, known });
+        }
+        Ok(Self::new(connection))
+    }
+
     /// The newest incidents first, at most `limit`, without their attempts' details being left out.
     pub fn list(&self, open_only: bool, limit: u32) -> Result<Vec<Incident>, LedgerError> {
         let filter = if open_only { "WHERE resolved_at IS NULL" } else { "" };
@@ -60,23 +80,7 @@ impl LedgerReader {
 
     /// An incident's life, from the beginning.
     pub fn transitions(&self, id: &str) -> Result<Vec<Transition>, LedgerError> {
-        let connection = self.connection();
-        let mut select = connection.prepare_cached(
-            "SELECT from_state, to_state, at, reason, actor FROM transition WHERE incident = ?1 ORDER BY id",
-        )?;
-        let mut rows = select.query([id])?;
-        let mut transitions = Vec::new();
-        while let Some(row) = rows.next()? {
-            let from: Option<String> = row.get(0)?;
-            transitions.push(Transition {
-                from: from.map(|word| word.parse()).transpose().map_err(LedgerError::Row)?,
-                to: row.get::<_, String>(1)?.parse().map_err(LedgerError::Row)?,
-                at: timestamp(row.get(2)?),
-                reason: row.get(3)?,
-                actor: row.get(4)?,
-            });
-        }
-        Ok(transitions)
+        transitions(&self.connection(), id)
     }
 
     /// What was collected before each attempt, as attempt and evidence, in order.
@@ -99,9 +103,51 @@ impl LedgerReader {
         Ok((holds, trip))
     }
 
-    fn connection(&self) -> MutexGuard<'_, Connection> {
+    pub(super) fn connection(&self) -> MutexGuard<'_, Connection> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Opens a file in a mode of SQLite's URIs, and reads which schema it has.
+fn opened(path: &Path, mode: &str) -> Result<(Connection, usize), rusqlite::Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    // In a URI these three mean something else.
+    let name = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let connection = Connection::open_with_flags(format!("file:{name}?mode={mode}"), flags)?;
+    connection.busy_timeout(super::BUSY)?;
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    Ok((connection, usize::try_from(version).unwrap_or(0)))
+}
+
+pub(super) fn transitions(connection: &Connection, id: &str) -> Result<Vec<Transition>, LedgerError> {
+    let mut select = connection.prepare_cached(
+        "SELECT from_state, to_state, at, reason, actor FROM transition WHERE incident = ?1 ORDER BY id",
+    )?;
+    let mut rows = select.query([id])?;
+    let mut transitions = Vec::new();
+    while let Some(row) = rows.next()? {
+        let from: Option<String> = row.get(0)?;
+        transitions.push(Transition {
+            from: from.map(|word| word.parse()).transpose().map_err(LedgerError::Row)?,
+            to: row.get::<_, String>(1)?.parse().map_err(LedgerError::Row)?,
+            at: timestamp(row.get(2)?),
+            reason: row.get(3)?,
+            actor: row.get(4)?,
+        });
+    }
+    Ok(transitions)
+}
+
+/// What was collected before each attempt, by its number.
+pub(super) fn collected(connection: &Connection, id: &str) -> Result<HashMap<u32, Vec<Evidence>>, LedgerError> {
+    let mut select = connection
+        .prepare_cached("SELECT attempt, evidence FROM evidence WHERE incident = ?1 ORDER BY attempt, place")?;
+    let mut rows = select.query([id])?;
+    let mut collected: HashMap<u32, Vec<Evidence>> = HashMap::new();
+    while let Some(row) = rows.next()? {
+        collected.entry(row.get(0)?).or_default().push(json(&row.get::<_, String>(1)?)?);
+    }
+    Ok(collected)
 }
 
 pub(super) fn open_incidents(connection: &Connection) -> Result<Vec<Incident>, LedgerError> {
@@ -131,7 +177,7 @@ pub(super) fn recency(connection: &Connection, now: Now) -> Result<HashMap<(Stri
     Ok(recency)
 }
 
-fn incidents(connection: &Connection, sql: &str, params: impl Params) -> Result<Vec<Incident>, LedgerError> {
+pub(super) fn incidents(connection: &Connection, sql: &str, params: impl Params) -> Result<Vec<Incident>, LedgerError> {
     let mut select = connection.prepare_cached(sql)?;
     let mut rows = select.query(params)?;
     let mut incidents = Vec::new();
@@ -217,6 +263,11 @@ fn resolution(word: &str) -> Result<Resolution, LedgerError> {
 
 pub(super) fn timestamp(nanos: i64) -> Timestamp {
     Timestamp::from_nanos(u64::try_from(nanos).unwrap_or(0))
+}
+
+/// SQLite's integers are signed; nanoseconds fit until the year 2262.
+pub(super) fn nanos(at: Timestamp) -> i64 {
+    i64::try_from(at.as_nanos()).unwrap_or(i64::MAX)
 }
 
 pub(super) fn json<T: DeserializeOwned>(text: &str) -> Result<T, LedgerError> {

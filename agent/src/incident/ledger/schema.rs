@@ -151,9 +151,38 @@ const MIGRATIONS: &[M<'static>] = &[
         PRIMARY KEY (channel, key)
      ) STRICT, WITHOUT ROWID;",
     ),
+    // What the report, the list and pruning go by, in indices that hold all they need: no row with its JSON is read for them.
+    M::up(
+        "ALTER TABLE incident ADD COLUMN person INTEGER NOT NULL DEFAULT 0;  -- whether one was needed
+     ALTER TABLE attempt ADD COLUMN kinds TEXT NOT NULL DEFAULT '';  -- of its actions, with commas between them
+     ALTER TABLE attempt ADD COLUMN worked INTEGER;  -- NULL while not judged
+     UPDATE incident SET person = 1 WHERE id IN (
+        SELECT incident FROM transition WHERE actor IS NOT NULL OR to_state IN ('escalated', 'awaiting-approval'));
+     UPDATE attempt SET
+        kinds = (SELECT coalesce(group_concat(DISTINCT value ->> 'kind'), '') FROM json_each(actions)),
+        worked = CASE verdict ->> 'verdict' WHEN 'healthy' THEN 1 WHEN 'unhealthy' THEN 0 END;
+
+     CREATE INDEX incident_report
+        ON incident (opened_at, policy, kind, target, occurred_at, resolved_at, resolution, person);
+     CREATE INDEX incident_resolved ON incident (resolved_at, opened_at);
+     DROP INDEX attempt_started;
+     CREATE INDEX attempt_report ON attempt (started_at, kinds, worked);
+     CREATE INDEX notice_at ON notice (at);",
+    ),
 ];
 
 /// Brings a ledger to the newest schema; one that is newer than this agent is refused.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), Error> {
     Migrations::from_slice(MIGRATIONS).to_latest(connection)
+}
+
+/// The number of the newest schema.
+pub(super) const fn newest() -> usize {
+    MIGRATIONS.len()
+}
+
+/// Brings an empty ledger to an old schema.
+#[cfg(test)]
+pub(super) fn migrate_to(connection: &mut Connection, version: usize) {
+    Migrations::from_slice(MIGRATIONS).to_version(connection, version).unwrap();
 }

@@ -4,7 +4,7 @@ use crate::clock::Timestamp;
 use crate::incident::{Cause, Fault, Severity, State, Verdict};
 use crate::signal::{Attribute, Value};
 
-fn at(seconds: u64) -> Timestamp {
+pub(super) fn at(seconds: u64) -> Timestamp {
     Timestamp::from_nanos(seconds * 1_000_000_000)
 }
 
@@ -12,7 +12,7 @@ fn now() -> Now {
     Now { wall: at(1000), mono: Duration::from_secs(100_000) }
 }
 
-fn incident(id: &str) -> crate::incident::Incident {
+pub(super) fn incident(id: &str) -> crate::incident::Incident {
     crate::incident::Incident {
         id: id.into(),
         plugin: "service-restart".into(),
@@ -51,21 +51,27 @@ fn moved(id: &str, from: State, to: State, seconds: u64) -> Record {
     Record::Moved { id, from, to, at: at(seconds), reason, basis, actor: None, cause: None, resolution }
 }
 
-/// A whole life of an incident, as records.
 fn life(id: &str) -> Vec<Record> {
+    life_at(id, 100)
+}
+
+/// A whole life of an incident, as records.
+pub(super) fn life_at(id: &str, opened: u64) -> Vec<Record> {
     let action = Action { kind: "service.restart".into(), target: "demo".into(), parameters: vec![] };
     let took = Duration::from_micros(1500);
     let outcome = Outcome { action: action.clone(), ok: true, detail: "pid 1 -> 2".into(), took };
     let cause = Cause { summary: "signal 9 ended it".into(), path: vec![], confidence: 0.7, evidence: vec![] };
+    let mut began = incident(id);
+    (began.opened_at, began.since, began.occurred_at) = (at(opened), at(opened), at(opened - 1));
     vec![
-        Record::Opened(Box::new(incident(id))),
+        Record::Opened(Box::new(began)),
         Record::Diagnosed { id: id.into(), causes: vec![cause] },
-        moved(id, State::Detected, State::Diagnosed, 101),
-        moved(id, State::Diagnosed, State::Recovering, 102),
+        moved(id, State::Detected, State::Diagnosed, opened + 1),
+        moved(id, State::Diagnosed, State::Recovering, opened + 2),
         Record::Began {
             id: id.into(),
             attempt: 1,
-            at: at(102),
+            at: at(opened + 2),
             round: 1,
             streak: 4,
             digest: "d".into(),
@@ -73,10 +79,10 @@ fn life(id: &str) -> Vec<Record> {
             actions: vec![action],
         },
         Record::Done { id: id.into(), attempt: 1, step: 0, outcome },
-        moved(id, State::Recovering, State::Verifying, 103),
-        Record::Judged { id: id.into(), attempt: 1, at: at(104), verdict: Verdict::Unhealthy("no".into()) },
-        moved(id, State::Verifying, State::Diagnosed, 104),
-        moved(id, State::Diagnosed, State::Resolved, 105),
+        moved(id, State::Recovering, State::Verifying, opened + 3),
+        Record::Judged { id: id.into(), attempt: 1, at: at(opened + 4), verdict: Verdict::Unhealthy("no".into()) },
+        moved(id, State::Verifying, State::Diagnosed, opened + 4),
+        moved(id, State::Diagnosed, State::Resolved, opened + 5),
     ]
 }
 
@@ -149,12 +155,8 @@ fn backoff_remembers_across_a_restart() {
 }
 
 #[test]
-fn a_ledger_that_is_none_is_refused_with_a_remedy() {
+fn a_state_directory_that_is_none_is_refused_with_a_remedy() {
     let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join(FILE), "this is not a database, and long enough to be noticed as none".repeat(20))
-        .unwrap();
-    let error = Ledger::open(dir.path()).unwrap_err().to_string();
-    assert!(error.contains("ledger.sqlite") && error.contains("move it aside"), "{error}");
     let file = dir.path().join("file");
     std::fs::write(&file, "").unwrap();
     let error = Ledger::open(&file.join("state")).unwrap_err().to_string();

@@ -1,12 +1,14 @@
-use rusqlite::{Transaction, params};
+use rusqlite::{Connection, params};
 use serde::Serialize;
 
 use super::LedgerError;
+use super::read::nanos;
+use crate::action::Action;
 use crate::clock::Timestamp;
-use crate::incident::{Incident, Record, Resolution, State};
+use crate::incident::{Incident, Record, Resolution, State, Verdict};
 
 /// Stores one record.
-pub(super) fn record(transaction: &Transaction<'_>, record: &Record) -> Result<(), LedgerError> {
+pub(super) fn record(transaction: &Connection, record: &Record) -> Result<(), LedgerError> {
     match record {
         Record::Opened(incident) => opened(transaction, incident)?,
         Record::Raised { id, fault } => {
@@ -21,20 +23,23 @@ pub(super) fn record(transaction: &Transaction<'_>, record: &Record) -> Result<(
         Record::Moved { id, from, to, at, reason, basis, actor, cause, resolution } => {
             let resolved_at = (*to == State::Resolved).then_some(nanos(*at));
             let mut update = transaction.prepare_cached(
-                "UPDATE incident SET state = ?2, moved_at = ?3, resolved_at = ?4, basis = ?5, cause = ?6, resolution = ?7
+                "UPDATE incident SET state = ?2, moved_at = ?3, resolved_at = ?4, basis = ?5, cause = ?6, resolution = ?7,
+                    person = person OR ?8
                  WHERE id = ?1",
             )?;
             let resolution = resolution.map(Resolution::as_str);
-            update.execute(params![id, to.as_str(), nanos(*at), resolved_at, basis, cause, resolution])?;
+            // So the report need not look at every step of every incident.
+            let person = actor.is_some() || matches!(to, State::Escalated | State::AwaitingApproval);
+            update.execute(params![id, to.as_str(), nanos(*at), resolved_at, basis, cause, resolution, person])?;
             moved(transaction, id, Some(*from), *to, *at, reason, actor.as_deref())?;
         }
         Record::Began { id, attempt, at, round, streak, digest, targets, actions } => {
             let mut insert = transaction.prepare_cached(
-                "INSERT INTO attempt (incident, number, started_at, round, streak, digest, targets, actions)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                "INSERT INTO attempt (incident, number, started_at, round, streak, digest, targets, actions, kinds)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
             )?;
-            let (targets, actions) = (json(targets)?, json(actions)?);
-            insert.execute(params![id, attempt, nanos(*at), round, streak, digest, targets, actions])?;
+            let (targets, kinds, actions) = (json(targets)?, kinds(actions), json(actions)?);
+            insert.execute(params![id, attempt, nanos(*at), round, streak, digest, targets, actions, kinds])?;
         }
         Record::Done { id, attempt, step, outcome } => {
             let mut insert = transaction
@@ -43,9 +48,14 @@ pub(super) fn record(transaction: &Transaction<'_>, record: &Record) -> Result<(
         }
         Record::Judged { id, attempt, at, verdict } => {
             let mut update = transaction.prepare_cached(
-                "UPDATE attempt SET finished_at = ?3, verdict = ?4 WHERE incident = ?1 AND number = ?2",
+                "UPDATE attempt SET finished_at = ?3, verdict = ?4, worked = ?5 WHERE incident = ?1 AND number = ?2",
             )?;
-            update.execute(params![id, attempt, nanos(*at), json(verdict)?])?;
+            let worked = match verdict {
+                Verdict::Healthy => Some(true),
+                Verdict::Unhealthy(_) => Some(false),
+                Verdict::Undecided => None,
+            };
+            update.execute(params![id, attempt, nanos(*at), json(verdict)?, worked])?;
         }
         Record::Pending { id, pending } => {
             let mut update = transaction.prepare_cached("UPDATE incident SET pending = ?2 WHERE id = ?1")?;
@@ -104,7 +114,7 @@ pub(super) fn record(transaction: &Transaction<'_>, record: &Record) -> Result<(
     Ok(())
 }
 
-fn opened(transaction: &Transaction<'_>, incident: &Incident) -> Result<(), LedgerError> {
+fn opened(transaction: &Connection, incident: &Incident) -> Result<(), LedgerError> {
     let fault = &incident.fault;
     let mut insert = transaction.prepare_cached(
         "INSERT INTO incident
@@ -131,7 +141,7 @@ fn opened(transaction: &Transaction<'_>, incident: &Incident) -> Result<(), Ledg
 }
 
 fn moved(
-    transaction: &Transaction<'_>,
+    transaction: &Connection,
     id: &str,
     from: Option<State>,
     to: State,
@@ -146,9 +156,15 @@ fn moved(
     Ok(())
 }
 
-/// SQLite's integers are signed; nanoseconds fit until the year 2262.
-fn nanos(at: Timestamp) -> i64 {
-    i64::try_from(at.as_nanos()).unwrap_or(i64::MAX)
+/// The kinds of the actions, each once, with commas between them.
+fn kinds(actions: &[Action]) -> String {
+    let mut kinds: Vec<&str> = Vec::new();
+    for action in actions {
+        if !kinds.contains(&&*action.kind) {
+            kinds.push(&action.kind);
+        }
+    }
+    kinds.join(",")
 }
 
 fn json(value: &impl Serialize) -> Result<String, LedgerError> {
