@@ -7,6 +7,9 @@ use crate::{Action, Incident, Plan, Recovery, Verdict};
 /// How long to wait for the verdict on an attempt that has none.
 const NOT_JUDGED: Duration = Duration::from_secs(1);
 
+/// Words for the person who takes over.
+type Reason<'a> = dyn Fn(&Incident) -> String + 'a;
+
 /// What to do about a fault, and what after that: plans from the mildest to the strongest, and at last a person.
 ///
 /// ```
@@ -45,7 +48,7 @@ const NOT_JUDGED: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub struct Ladder<'a> {
     rungs: Vec<Rung<'a>>,
-    reason: Option<Box<dyn Fn(&Incident) -> String + 'a>>,
+    reason: Option<Box<Reason<'a>>>,
 }
 
 /// One rung of a [`Ladder`]: a plan, and how often it is tried.

@@ -132,7 +132,8 @@ fn foreign_keys(place: &Place<'_>, raw: &Notify) -> Result<(), ConfigError> {
     fn span<T>(value: Option<&Spanned<T>>) -> Option<Range<usize>> {
         value.map(Spanned::span)
     }
-    let keys: [(&str, Option<Range<usize>>, &[Kind]); 7] = [
+    type Key = (&'static str, Option<Range<usize>>, &'static [Kind]);
+    let keys: [Key; 7] = [
         ("url", span(raw.url.as_ref()), &[Webhook, Alertmanager]),
         ("headers", span(raw.headers.as_ref()), &[Webhook, Alertmanager]),
         ("template", span(raw.template.as_ref()), &[Webhook]),

@@ -32,16 +32,21 @@ const STALE: Duration = Duration::from_secs(10);
 /// Where effects go.
 pub struct Doors {
     /// Hands a question to the instance of a policy.
-    pub ask: Box<dyn Fn(&str, Question) + Send>,
+    pub ask: Box<AskDoor>,
     /// Hands an order to the actuators.
     pub perform: Box<dyn Fn(Order) + Send>,
     /// What happens to these targets happens by itself again.
-    pub settled: Box<dyn Fn(&[String]) + Send>,
+    pub settled: Box<SettledDoor>,
     /// The answer to a person's word, by its token.
     pub reply: Box<dyn Fn(u64, Result<String, String>) + Send>,
     /// There are new notices in the ledger.
     pub noticed: Box<dyn Fn() + Send>,
 }
+
+/// Takes a question to the instance of a policy.
+type AskDoor = dyn Fn(&str, Question) + Send;
+/// Takes targets whose plan is over.
+type SettledDoor = dyn Fn(&[String]) + Send;
 
 impl std::fmt::Debug for Doors {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -226,7 +226,6 @@ mod tests {
         root: PathBuf,
     }
 
-    #[expect(clippy::unwrap_used, reason = "a test without its files has failed")]
     impl Place {
         fn new() -> Self {
             let directory = tempfile::tempdir().unwrap();

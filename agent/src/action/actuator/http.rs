@@ -125,7 +125,6 @@ mod tests {
     use crate::config::Pattern;
 
     /// Answers one request with `answer`; its URL, and what was asked.
-    #[expect(clippy::unwrap_used, reason = "a test without a server has failed")]
     fn server(answer: String) -> (String, std::thread::JoinHandle<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());

@@ -243,7 +243,6 @@ mod tests {
 
     impl Victim {
         /// Runs a script until it says that it is ready.
-        #[expect(clippy::unwrap_used, reason = "a test without its process has failed")]
         fn run(script: &str) -> Self {
             use std::io::Read;
             let mut command = Command::new("/bin/sh");

@@ -168,7 +168,6 @@ mod tests {
     }
 
     /// Waits until no process of the group is left but unreaped ones.
-    #[expect(clippy::unwrap_used, reason = "a test that cannot look has failed")]
     async fn gone(pid: &str) {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
         loop {

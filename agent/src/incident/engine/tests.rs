@@ -885,7 +885,7 @@ fn check_history(records: &[Record]) -> Result<(), TestCaseError> {
                         == (&incident.policy, &incident.fault.kind, &incident.fault.target)
                         && state.get(open.id.as_str()) != Some(&Resolved)
                 };
-                prop_assert!(!incidents.values().any(|open| same(open)), "two open incidents of one fault");
+                prop_assert!(!incidents.values().any(same), "two open incidents of one fault");
                 incidents.insert(&incident.id, incident);
                 state.insert(&incident.id, Detected);
             }

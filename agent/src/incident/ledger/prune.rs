@@ -65,9 +65,10 @@ pub(super) fn prune(
             pruned.incidents += 1;
         }
         // Notices as old as what left; those of an incident that is open stay with it.
+        // The newest stays: channels remember by its number how far they are.
         let mut notices = transaction.prepare_cached(
             "DELETE FROM notice WHERE id IN (
-                SELECT id FROM notice WHERE at < ?1 AND key NOT IN (SELECT id FROM incident WHERE resolved_at IS NULL)
+                SELECT id FROM notice WHERE at < ?1 AND id < (SELECT max(id) FROM notice) AND key NOT IN (SELECT id FROM incident WHERE resolved_at IS NULL)
                 ORDER BY at LIMIT ?2)",
         )?;
         pruned.notices = u32::try_from(notices.execute(params![before, limit])?).unwrap_or(u32::MAX);
