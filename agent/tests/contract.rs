@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use salve::clock::Timestamp;
 use salve::incident::ledger::Ledger;
-use salve::incident::{Fault, Finding, Incident, Recovery, Severity, State, Verdict};
+use salve::incident::{Attempt, Fault, Finding, Incident, Recovery, Severity, State, Verdict};
 use salve::plugin::{CallError, Instance, Interfaces, LoadError, Loaded, Sandbox};
 use salve::service::{ActiveState, ManagerKind, ServiceStatus, StatusTable};
 use salve::signal::{Batch, Value};
@@ -304,6 +304,18 @@ fn the_ladder_of_the_stock_plugin_works_in_the_sandbox() {
     assert_eq!(plugin.verify(incident(), at(2)).unwrap(), Verdict::Undecided);
     let Recovery::Act(plan) = plugin.recover(incident(), at(2)).unwrap() else { panic!("a plan") };
     assert_eq!(plan.actions[0].to_string(), "service.restart demo");
+
+    // What was tried crosses into the sandbox, also where the agent ended before there was an outcome; and its round.
+    let verdict = Some(Verdict::Unhealthy("down".into()));
+    let (started, finished, actions) = (at(2), Some(at(3)), plan.actions);
+    let attempt = Attempt { number: 1, round: 0, started, finished, actions, outcomes: vec![], verdict };
+    let mut tried = Incident { attempts: vec![attempt], ..incident() };
+    let Recovery::Act(plan) = plugin.recover(tried.clone(), at(4)).unwrap() else { panic!("a plan") };
+    assert_eq!(plan.actions[0].to_string(), "service.reset-failed demo");
+    tried.round = 1;
+    let Recovery::Act(plan) = plugin.recover(tried, at(4)).unwrap() else { panic!("a plan") };
+    assert_eq!(plan.actions[0].to_string(), "service.restart demo");
+
     let refused = instance(&loaded, json!({ "services": 7 }));
     assert!(matches!(refused, Err(CallError::Refused(_))));
 }

@@ -7,8 +7,8 @@ use crate::{Action, Incident, Plan, Recovery, Verdict};
 /// How long to wait for the verdict on an attempt that has none.
 const NOT_JUDGED: Duration = Duration::from_secs(1);
 
-/// Words for the person who takes over.
-type Reason<'a> = dyn Fn(&Incident) -> String + 'a;
+/// Makes something for an incident.
+type Maker<'a, T> = Box<dyn Fn(&Incident) -> T + 'a>;
 
 /// What to do about a fault, and what after that: plans from the mildest to the strongest, and at last a person.
 ///
@@ -32,8 +32,8 @@ type Reason<'a> = dyn Fn(&Incident) -> String + 'a;
 /// plugin meanwhile. These are its rules.
 ///
 /// - A rung is climbed when the last attempt was judged and is unhealthy. An attempt that failed for want of a grant or of
-///   an actuator that knows its kind counts like any other. While the last attempt has no such verdict the answer is to
-///   wait.
+///   an actuator that knows its kind counts like any other. While the round's last attempt has no such verdict the
+///   answer is to wait.
 /// - Each attempt of the incident's present round belongs to one rung: of the rungs from that of the attempt before
 ///   upwards which have attempts left, the one whose plan has the same actions. If there is none, the one whose actions
 ///   are of the same kinds and have the most targets and parameters in common (the process has another id by now, the
@@ -48,12 +48,12 @@ type Reason<'a> = dyn Fn(&Incident) -> String + 'a;
 #[derive(Default)]
 pub struct Ladder<'a> {
     rungs: Vec<Rung<'a>>,
-    reason: Option<Box<Reason<'a>>>,
+    reason: Option<Maker<'a, String>>,
 }
 
 /// One rung of a [`Ladder`]: a plan, and how often it is tried.
 pub struct Rung<'a> {
-    plan: Box<dyn Fn(&Incident) -> Plan + 'a>,
+    plan: Maker<'a, Plan>,
     attempts: u32,
     applies: bool,
 }
@@ -111,12 +111,12 @@ impl<'a> Ladder<'a> {
 
     /// What to do about this incident now.
     pub fn recover(&self, incident: &Incident) -> Recovery {
-        let last = incident.attempts.last();
-        if last.is_some_and(|last| !matches!(last.verdict, Some(Verdict::Unhealthy(_)))) {
+        let attempts = incident.attempts_in_round();
+        if attempts.last().is_some_and(|last| !matches!(last.verdict, Some(Verdict::Unhealthy(_)))) {
             return Recovery::wait(NOT_JUDGED);
         }
         let mut above: VecDeque<Step> = self.rungs.iter().filter_map(|rung| Step::of(rung, incident)).collect();
-        for attempt in incident.attempts_in_round() {
+        for attempt in attempts {
             above.drain(..place_of(&attempt.actions, &above));
             if let Some(step) = above.front_mut() {
                 step.left -= 1;

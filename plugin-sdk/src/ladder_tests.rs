@@ -179,7 +179,7 @@ proptest! {
             1 => Some(Verdict::Undecided),
             _ => Some(Verdict::Healthy),
         };
-        let made = |n, verdict| attempt(0, &told_apart(n, 0, false), verdict);
+        let made = |n, verdict| attempt(round, &told_apart(n, 0, false), verdict);
         let mut attempts: Vec<Attempt> = (0..before).map(|n| made(n, unhealthy())).collect();
         attempts.push(made(before, verdict));
         let recovery = built(&specs, before, |place| told_apart(place, before, false)).recover(&incident(round, attempts));

@@ -43,6 +43,8 @@
 //! salve_plugin_sdk::export!(MemoryGuard);
 //! ```
 //!
+//! Where a plan may not be enough, a [`Ladder`] says what comes after it.
+//!
 //! The crate compiles natively too, so a plugin's logic is tested with plain `cargo test`: see [`testing`].
 //!
 //! [`detect`]: Remediator::detect

@@ -32,8 +32,9 @@ pub trait Remediator: Sized + 'static {
         Vec::new()
     }
 
-    /// What to do now. Called before each attempt; `incident.attempts` holds what was tried already. By default a person
-    /// is asked, since a plugin that only detects has nothing else to offer.
+    /// What to do now. Called before each attempt; `incident.attempts` holds what was tried already, and a
+    /// [`Ladder`](crate::Ladder) says what comes next. By default a person is asked, since a plugin that only detects has
+    /// nothing else to offer.
     fn recover(&mut self, incident: &Incident) -> Recovery {
         Recovery::Escalate(format!("{} only detects: {}", incident.fault.kind, incident.fault.summary))
     }

@@ -67,18 +67,23 @@ impl Command {
         };
         let run = async {
             let mut listen = std::pin::pin!(listen);
+            let mut listened = false;
             let ended = async {
                 let ((), status) = tokio::join!(feed, child.wait());
                 status
             };
-            tokio::select! {
-                status = ended => {
-                    let _ = within(LAST_WORDS, &mut listen).await;
-                    status
+            let mut ended = std::pin::pin!(ended);
+            // A program may close its standard error and run on, or leave it open to another and end.
+            let status = loop {
+                tokio::select! {
+                    status = &mut ended => break status,
+                    () = &mut listen, if !listened => listened = true,
                 }
-                // It closed its standard error and runs on: the select's other half is still to come.
-                status = async { listen.as_mut().await; std::future::pending().await } => status,
+            };
+            if !listened {
+                let _ = within(LAST_WORDS, &mut listen).await;
             }
+            status
         };
         let limit = timeout.as_secs_f64();
         let Ok(status) = within(timeout, run).await else {
