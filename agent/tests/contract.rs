@@ -308,7 +308,8 @@ fn the_ladder_of_the_stock_plugin_works_in_the_sandbox() {
     // What was tried crosses into the sandbox, also where the agent ended before there was an outcome; and its round.
     let verdict = Some(Verdict::Unhealthy("down".into()));
     let (started, finished, actions) = (at(2), Some(at(3)), plan.actions);
-    let attempt = Attempt { number: 1, round: 0, started, finished, actions, outcomes: vec![], verdict };
+    let (digest, targets, outcomes) = (String::new(), vec![], vec![]);
+    let attempt = Attempt { number: 1, round: 0, started, finished, digest, targets, actions, outcomes, verdict };
     let mut tried = Incident { attempts: vec![attempt], ..incident() };
     let Recovery::Act(plan) = plugin.recover(tried.clone(), at(4)).unwrap() else { panic!("a plan") };
     assert_eq!(plan.actions[0].to_string(), "service.reset-failed demo");
