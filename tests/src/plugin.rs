@@ -54,6 +54,7 @@ actions = ["service.restart:{service}", "service.start:{service}", "service.rese
 [guard]
 attempts = 3
 backoff = {{ initial = "10ms", factor = 1.0, max = "10ms" }}
+flapping = {{ enabled = false }}
 "#
     )
 }

@@ -17,14 +17,14 @@ const KILLS: u32 = 20;
 const MOMENTS: u64 = 60_000;
 
 fn everything(agent: &Agent) -> Vec<Incident> {
-    serde_json::from_value(agent.json(&["incident", "list", "--limit", "10000", "--json"])).unwrap()
+    serde_json::from_value(agent.json(&["incident", "list", "--limit", "10000"])).unwrap()
 }
 
 #[test]
 fn an_agent_that_is_killed_at_any_moment_loses_nothing_and_does_nothing_unrecorded() {
     let kills = std::env::var("SALVE_KILLS").ok().map_or(KILLS, |kills| kills.parse().unwrap());
     let _reaper = Reaper::start().unwrap();
-    let policy = plugin::policy("auto", "demo") + "retry-escalated = \"100ms\"\nflapping = { enabled = false }\n";
+    let policy = plugin::policy("auto", "demo") + "retry-escalated = \"100ms\"\n";
     let mut agent = Agent::builder()
         .service("demo", "exec sleep infinity", "autostart = true")
         .tables("[agent]\nbreaker = { incidents = 100000, actions = 100000, within = \"10m\" }\n")

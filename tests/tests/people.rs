@@ -35,7 +35,7 @@ fn a_plan_that_waits_for_a_person_is_carried_out_after_a_yes_and_who_said_it_is_
     say(&agent, &["incident", "approve", &waiting.id, "--reason", "go on"], 0);
     let healed = agent.until_state(&waiting.id, "resolved");
     assert_eq!((healed.attempts.len(), agent.starts("demo")), (1, 2));
-    let detail = agent.json(&["incident", "show", &waiting.id, "--json"]);
+    let detail = agent.json(&["incident", "show", &waiting.id]);
     let actors: Vec<&str> =
         detail["transitions"].as_array().unwrap().iter().filter_map(|step| step["actor"].as_str()).collect();
     assert!(actors.iter().any(|actor| actor.contains("uid ")), "{detail:#}");
@@ -80,7 +80,7 @@ fn a_pause_outlasts_the_agent_and_what_waited_goes_on_after_it() {
 fn the_report_and_the_export_tell_what_happened() {
     let agent = agent("auto");
     let healed = agent.heals("demo");
-    let report = agent.json(&["report", "--since", "1d", "--by", "target", "--json"]).to_string();
+    let report = agent.json(&["report", "--since", "1d", "--by", "target"]).to_string();
     assert!(report.contains("\"demo\""), "{report}");
     let lines = say(&agent, &["ledger", "export"], 0);
     let first: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();

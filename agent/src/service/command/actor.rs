@@ -137,6 +137,9 @@ impl Actor {
             if let Err(error) = self.start(&spec).await {
                 tracing::warn!("{error}");
             }
+        } else if self.record.is_of_this_boot() {
+            // It ran, nobody stopped it, and it is gone: it died while no agent looked, or just before one was killed.
+            self.tell_down(Exit::default(), Exit::default().result(), false);
         } else {
             self.tell(|_| ());
         }
@@ -388,8 +391,8 @@ impl Actor {
         {
             return self.tell_running();
         }
+        // Its record stays: an agent that comes after this one sees by it that the service was not stopped but died.
         self.tell_down(exit, exit.result(), false);
-        self.record.remove();
         // Only now, because what is left may take its time: an action on the service waits for it.
         if let Some(group) = process.group {
             group.end(spec.stop_timeout).await;

@@ -22,12 +22,20 @@ impl Record {
 
     /// The recorded process, if it still runs.
     pub(super) fn read(&self) -> Option<Identity> {
+        self.recorded().filter(|identity| identity.is_alive())
+    }
+
+    /// Whether a process was recorded since the host was booted, alive or not.
+    pub(super) fn is_of_this_boot(&self) -> bool {
+        self.recorded().is_some()
+    }
+
+    fn recorded(&self) -> Option<Identity> {
         let text = fs::read_to_string(&self.start).ok()?;
         let mut words = text.split_whitespace();
         let pid = words.next()?.parse().ok()?;
         let identity = Identity { pid, started: words.next()?.parse().ok()? };
-        let same_boot = words.next()? == identity::boot().ok()?;
-        (same_boot && identity.is_alive()).then_some(identity)
+        (words.next()? == identity::boot().ok()?).then_some(identity)
     }
 
     /// Records `process`.
