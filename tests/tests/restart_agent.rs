@@ -297,14 +297,17 @@ fn configured(text: &str) -> Agent {
 }
 
 #[test]
-fn a_ledger_that_is_none_is_refused_and_left_as_it_is() {
-    let agent = Agent::builder().prepare().unwrap();
+fn a_ledger_that_is_none_is_set_aside_and_a_new_one_is_begun() {
+    let mut agent = Agent::builder().prepare().unwrap();
     let ledger = agent.home().state().join("ledger.sqlite");
     let garbage = "this is no database, ".repeat(1000);
     fs::write(&ledger, &garbage).unwrap();
-    let said = agent.refusal(&agent.home().config());
-    assert!(said.contains("ledger.sqlite cannot be opened") && said.contains("move it aside"), "{said}");
-    assert_eq!(fs::read_to_string(ledger).unwrap(), garbage);
+    agent.start().unwrap();
+    let status = agent.status();
+    let told = status.problems.iter().find(|problem| problem.contains("the ledger was damaged")).unwrap();
+    let beside = fs::read_dir(agent.home().state()).unwrap().flatten().map(|entry| entry.path());
+    let aside = beside.into_iter().find(|path| told.contains(&path.display().to_string())).unwrap();
+    assert_eq!(fs::read_to_string(aside).unwrap(), garbage);
 }
 
 #[test]

@@ -118,7 +118,6 @@ async fn the_life_of_a_child() {
     let failed = host.reported(Failed).await;
     assert_eq!((failed.result.as_str(), failed.exit_signal, failed.main_pid), ("signal", Some(9), None));
     assert_eq!(failed.stop_requested, Some(false));
-    until("the record is removed", || !host.directory.path().join("services/web.pid").exists()).await;
 
     let change = host.act(Verb::Start).await.unwrap();
     assert_eq!((change.before.active_state, change.after.active_state), (Failed, Active));
