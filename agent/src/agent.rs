@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, fcntl_lock};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -190,13 +190,35 @@ async fn perform(actuators: Arc<Actuators>, order: Order, engine: mpsc::Sender<I
     drop(engine.send(Input::Performed { incident, attempt }).await);
 }
 
-/// Takes the state directory for this agent: two would each believe to be alone with the services.
+/// Takes the state directory for this agent: two would each believe to be alone with the services. The lock is the
+/// process's own (`fcntl`): one of `flock` would live on in a child between its fork and its exec, and keep out the agent
+/// that comes after one that was killed in that moment.
 fn lock(path: &Path, state: &Path) -> Result<File, AgentError> {
     let error = |error| AgentError::Lock { path: path.to_owned(), error };
     let file = File::create(path).map_err(error)?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+    match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(AgentError::Locked(state.to_owned())),
+        Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::ACCESS) => Err(AgentError::Locked(state.to_owned())),
         Err(errno) => Err(error(errno.into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn the_lock_ends_with_the_agent_and_not_with_its_children() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("agent.lock");
+        let file = lock(&path, dir.path()).unwrap();
+        let heir = Stdio::from(file.try_clone().unwrap());
+        let mut child = Command::new("sleep").arg("60").stdin(heir).spawn().unwrap();
+        drop(file);
+        lock(&path, dir.path()).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 }

@@ -86,3 +86,17 @@ fn the_report_and_the_export_tell_what_happened() {
     let first: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
     assert_eq!(first["id"], healed.id.as_str(), "{first:#}");
 }
+
+#[test]
+fn evidence_is_collected_before_the_action_and_kept_with_the_incident() {
+    let policy = format!("collect = [\"service.status\", \"command:heap-dump\"]\n{}", plugin::policy("auto", "demo"));
+    let demo = Agent::builder().service("demo", "exec sleep infinity", "autostart = true");
+    let agent = demo.plugin(plugin::service_restart()).policy("demo.toml", &policy).start().unwrap();
+    agent.until_watching("demo");
+    let healed = agent.heals("demo");
+    let detail = agent.json(&["incident", "show", &healed.id]);
+    let [status, dump] = &detail["collected"].as_array().unwrap()[..] else { panic!("{detail:#}") };
+    let text = status["text"].as_str().unwrap();
+    assert!(status["ok"] == true && text.contains("failed"), "how it was before the restart: {detail:#}");
+    assert_eq!(dump["ok"], false, "a command that the configuration does not know: {detail:#}");
+}

@@ -38,3 +38,36 @@ impl Terrain for Host {
         Ground { targets, requires, irreversible }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::Settings;
+    use crate::service::Verb;
+    use crate::signal::{Attribute, Value};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_process_and_its_service_are_one_target_with_the_services_needs() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = "[services.web]\nmanager = \"command\"\nstart = [\"sleep\", \"60\"]\nrequires = [\"db.service\"]\n";
+        let settings = Settings::parse(Path::new("/etc/salve.toml"), text).unwrap();
+        let services = Arc::new(Services::new(dir.path(), settings.services, Arc::new(|_| ())));
+        let pid = services.act(Verb::Start, "web").await.unwrap().after.main_pid.unwrap();
+        let host = Host::new(services.clone(), BTreeMap::new());
+
+        let parameters = vec![Attribute::new("signal", Value::Text("KILL".into()))];
+        let kill = Action { kind: "process.signal".into(), target: pid.to_string(), parameters };
+        let ground = host.ground("process.stuck", &[kill]);
+        let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+        assert_eq!(ground.targets, set(&["process.stuck", &pid.to_string(), "web"]));
+        assert_eq!(ground.requires, set(&["db.service"]));
+        assert_eq!(ground.irreversible.len(), 1, "{:?}", ground.irreversible);
+
+        // A number is a process only where the action is about one.
+        let restart = Action { kind: "service.restart".into(), target: pid.to_string(), parameters: vec![] };
+        assert!(!host.ground("x", &[restart]).targets.contains("web"));
+        services.act(Verb::Stop, "web").await.unwrap();
+    }
+}

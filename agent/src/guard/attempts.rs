@@ -13,7 +13,7 @@ impl Guard for Attempts {
         if request.attempts < allowed {
             return Answer::Allow;
         }
-        let until = request.rules.retry_escalated.map(|wait| request.now.mono + wait);
+        let until = request.rules.retry_escalated.map(|wait| request.now.mono.saturating_add(wait));
         Answer::Deny { until, reason: format!("all {allowed} attempts are used up ([guard] attempts)") }
     }
 }

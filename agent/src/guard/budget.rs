@@ -43,7 +43,7 @@ impl Bucket {
 
     /// Takes a token, also one that is not there: what happened, happened.
     pub fn take(&mut self, budget: Budget, now: Duration) {
-        self.0 = self.0.max(now) + interval(budget);
+        self.0 = self.0.max(now).saturating_add(interval(budget));
     }
 
     /// Whether it is full, and as good as a new one.

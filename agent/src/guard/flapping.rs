@@ -70,7 +70,7 @@ impl Flaps {
         let (mut later, mut at) = (self.clone(), self.last);
         while later.share() >= limits.stop && later.changes.contains(&true) {
             later.push(false);
-            at += limits.every;
+            at = at.saturating_add(limits.every);
         }
         at
     }

@@ -1,6 +1,6 @@
 use super::{Answer, Guard, Later, Request, Waits};
 
-/// One plan at a time on a target, the higher priority first; and only so many on the host at once.
+/// One plan at a time on a target, the higher priority first.
 pub(super) struct Lock;
 
 impl Guard for Lock {

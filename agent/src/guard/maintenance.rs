@@ -21,3 +21,40 @@ impl Guard for Maintained {
         Answer::Suppress(Later { until: Some(now.mono_of(end)), waits: None, reason })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::Settings;
+    use crate::guard::testing::{Plan, seconds};
+
+    /// The plan is judged at 00:16:40 on the first day of 1970.
+    fn judge(window: &str) -> Answer {
+        let text = format!("[maintenance.upgrade]\n{window}");
+        let maintenance = Settings::parse(Path::new("salve.toml"), &text).unwrap().host.maintenance;
+        Plan { maintenance, ..Plan::default() }.judge(&Maintained)
+    }
+
+    const NOW: &str = "start = \"1970-01-01T00:10:00Z\"\nend = \"1970-01-01T00:30:00Z\"\n";
+
+    #[test]
+    fn what_lies_in_a_window_is_suppressed_until_it_ends() {
+        let Answer::Suppress(later) = judge(NOW) else { panic!("it was let through") };
+        assert_eq!(later.until, Some(seconds(1800)));
+        assert!(later.reason.contains("[maintenance.upgrade]"), "{}", later.reason);
+        let Answer::Suppress(_) = judge(&format!("{NOW}targets = [\"de*\"]\npolicies = [\"web\"]\n")) else {
+            panic!("it was let through")
+        };
+    }
+
+    #[test]
+    fn another_target_policy_or_time_is_none_of_its_business() {
+        for other in ["targets = [\"nginx\"]", "policies = [\"db\"]"] {
+            assert_eq!(judge(&format!("{NOW}{other}\n")), Answer::Allow, "{other}");
+        }
+        let over = "start = \"1970-01-01T00:00:00Z\"\nend = \"1970-01-01T00:10:00Z\"\n";
+        assert_eq!(judge(over), Answer::Allow);
+    }
+}

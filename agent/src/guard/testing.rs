@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Answer, Bucket, Guard, Request};
 use crate::action::Action;
 use crate::clock::{Now, Timestamp};
-use crate::config::{Budget, HostRules, Mode, Pattern, Rules};
+use crate::config::{Budget, HostRules, Mode, Pattern, Rules, Window};
 use crate::incident::{Hold, Pending, Recency};
 
 pub(super) fn seconds(seconds: u64) -> Duration {
@@ -24,6 +24,7 @@ pub(super) struct Plan {
     pub attempts: u32,
     pub recency: Recency,
     pub cooldown: Duration,
+    pub maintenance: Vec<Window>,
     pub holds: Vec<Hold>,
     pub under_way: usize,
     pub buckets: Vec<(String, Budget, Bucket)>,
@@ -42,6 +43,7 @@ impl Default for Plan {
             attempts: 0,
             recency: Recency::default(),
             cooldown: Duration::ZERO,
+            maintenance: vec![],
             holds: vec![],
             under_way: 0,
             buckets: vec![],
@@ -63,7 +65,7 @@ impl Plan {
         };
         guard.judge(&Request {
             rules: &rules,
-            host: &HostRules { ceiling: self.ceiling, ..HostRules::default() },
+            host: &HostRules { ceiling: self.ceiling, maintenance: self.maintenance, ..HostRules::default() },
             policy: "web",
             target: "demo",
             actions: &[restart("demo")],

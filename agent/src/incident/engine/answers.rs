@@ -63,7 +63,7 @@ impl Engine {
     fn decided(&mut self, id: &str, recovery: Recovery, now: Now, step: &mut Step) {
         let Some(case) = self.cases.get(id) else { return };
         let Some(rules) = self.rules_of(&case.incident.policy) else { return };
-        let retry = rules.retry_escalated.map(|wait| now.mono + wait);
+        let retry = rules.retry_escalated.map(|wait| now.mono.saturating_add(wait));
         let plan = match recovery {
             Recovery::Act(plan) if plan.actions.is_empty() => {
                 let to = Move::new(State::Escalated, "the plugin's plan has no action in it");
@@ -233,7 +233,10 @@ impl Engine {
         let (stumbles, policy) = (case.stumbles, case.incident.policy.clone());
         if stumbles >= MAX_STUMBLES {
             let reason = format!("the plugin failed {MAX_STUMBLES} times to say what to do: {error}");
-            let retry = self.rules_of(&policy).and_then(|rules| rules.retry_escalated).map(|wait| now.mono + wait);
+            let retry = self
+                .rules_of(&policy)
+                .and_then(|rules| rules.retry_escalated)
+                .map(|wait| now.mono.saturating_add(wait));
             return self.park(id, Move::new(State::Escalated, &reason), retry, None, now, step);
         }
         let next = Some(now.mono + Duration::from_secs(1 << stumbles));

@@ -2,9 +2,13 @@ use std::sync::Arc;
 
 use super::{Engine, Move, key, notify};
 use crate::clock::{Now, Timestamp};
+use crate::config::Flapping;
 use crate::guard::Flaps;
 use crate::incident::message::{Step, Topic};
 use crate::incident::{Fault, Incident, Notice, NoticeKind, Record, Resolution, State, Trip};
+
+/// Beyond so many faults it is worth looking which of them need not be remembered.
+const MANY: usize = 4096;
 
 impl Engine {
     pub(super) fn raise(&mut self, policy: &Arc<str>, fault: Fault, seen_at: Timestamp, now: Now, step: &mut Step) {
@@ -48,6 +52,7 @@ impl Engine {
         };
         let limits = office.rules.flapping;
         let id = incident.id.clone();
+        self.forget_calm_faults(&limits, now);
         self.flaps
             .entry(key(policy, &incident.fault))
             .or_insert_with(|| Flaps::new(now.mono))
@@ -86,6 +91,11 @@ impl Engine {
     ) {
         let Some(case) = self.cases.get(id) else { return };
         let (told, policy) = (case.told, case.incident.policy.clone());
+        if case.incident.state == State::AwaitingApproval {
+            // Nobody has to answer any more; only what somebody said no to stays on record.
+            self.set_pending(id, None, step);
+        }
+        let Some(case) = self.cases.get(id) else { return };
         let last = case.incident.attempts.last();
         let actions: Vec<String> = last.iter().flat_map(|attempt| &attempt.actions).map(ToString::to_string).collect();
         let to = Move { actor, resolution: Some(resolution), ..Move::new(State::Resolved, reason) };
@@ -109,6 +119,18 @@ impl Engine {
             self.recency.entry(target).or_default().healthy_since = Some(now.mono);
         }
         self.wake_consequences(id, now, step);
+    }
+
+    /// Where many faults have been seen, those that are over and do not come and go are forgotten.
+    fn forget_calm_faults(&mut self, limits: &Flapping, now: Now) {
+        if self.flaps.len() < MANY {
+            return;
+        }
+        let open = &self.by_fault;
+        self.flaps.retain(|fault, flaps| {
+            flaps.rest(limits, now.mono);
+            open.contains_key(fault) || flaps.share() > 0.0
+        });
     }
 
     /// Too much happened: nothing is done any more until a person closes the breaker.

@@ -48,12 +48,14 @@ pub(super) struct Load {
 impl Load {
     /// From what the ledger remembers.
     pub(super) fn restore(host: &HostRules, past: &Past) -> Self {
+        let counts = |at: &Duration| past.forgiven.is_none_or(|forgiven| *at > forgiven);
+        let acted = past.begun.iter().flat_map(|begun| std::iter::repeat_n(begun.at, begun.actions));
         let mut load = Self {
             buckets: HashMap::new(),
             begun: past.begun.clone(),
             changes: past.changes.clone(),
-            opened: past.changes.iter().map(|change| change.opened).collect(),
-            acted: past.begun.iter().flat_map(|begun| std::iter::repeat_n(begun.at, begun.actions)).collect(),
+            opened: past.changes.iter().map(|change| change.opened).filter(counts).collect(),
+            acted: acted.filter(counts).collect(),
         };
         for begun in &past.begun {
             for (owner, budget) in shared(host, &begun.targets, begun.reboot) {

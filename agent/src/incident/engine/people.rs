@@ -11,6 +11,7 @@ impl Engine {
                 let nanos = |wait: std::time::Duration| u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
                 let until = lasting.map(|wait| now.wall.as_nanos().saturating_add(nanos(wait)));
                 let until = until.map(Timestamp::from_nanos);
+                self.end_holds(now, step);
                 let id = self.next_hold;
                 self.next_hold += 1;
                 let hold = Hold { id, policy, target, since: now.wall, until, reason, actor: actor.to_owned() };
@@ -70,6 +71,7 @@ impl Engine {
         now: Now,
         step: &mut Step,
     ) -> Result<String, String> {
+        self.end_holds(now, step);
         let (ended, rest): (Vec<Hold>, Vec<Hold>) = std::mem::take(&mut self.holds)
             .into_iter()
             .partition(|hold| all || (hold.policy == policy && hold.target == target));
@@ -83,6 +85,17 @@ impl Engine {
         }
         self.wake_held("resumed", actor, now, step);
         Ok(format!("{} ended", if ended.len() == 1 { "1 hold".to_owned() } else { format!("{} holds", ended.len()) }))
+    }
+
+    /// Lets go of the holds whose time is over.
+    pub(super) fn end_holds(&mut self, now: Now, step: &mut Step) {
+        self.holds.retain(|hold| {
+            let in_force = hold.until.is_none_or(|until| until > now.wall);
+            if !in_force {
+                step.records.push(Record::Released { hold: hold.id, at: now.wall, actor: None });
+            }
+            in_force
+        });
     }
 
     fn awaiting(&self, id: &str, now: Now) -> Result<Pending, String> {

@@ -26,6 +26,8 @@ pub struct Past {
     pub next_hold: i64,
     /// The breaker's trip, if it is open.
     pub trip: Option<Trip>,
+    /// When a person closed the breaker the last time: what was before does not count for it any more.
+    pub forgiven: Option<Duration>,
     /// Plans begun lately, in order.
     pub begun: Vec<Begun>,
     /// Incidents opened lately, in order.
@@ -91,6 +93,7 @@ impl Engine {
             ids: Ids::after(&past.last_id),
         };
         let mut step = Step::default();
+        engine.end_holds(now, &mut step);
         for incident in past.open {
             engine.resume_case(incident, now, &mut step);
         }
@@ -141,11 +144,11 @@ impl Engine {
             if let Some(case) = self.cases.get_mut(&id)
                 && case.incident.state == State::Escalated
                 && case.next.is_none()
-                // A plan that is still there is one that a person said no to.
-                && case.incident.pending.is_none()
+                // A plan that is still there and was not agreed to is one that a person said no to.
+                && case.incident.pending.as_ref().is_none_or(|pending| pending.approved_by.is_some())
             {
                 let since = now.mono_of(case.incident.since);
-                case.next = rules.retry_escalated.map(|wait| since + wait);
+                case.next = rules.retry_escalated.map(|wait| since.saturating_add(wait));
             }
             self.recheck(&id, now, step);
         }

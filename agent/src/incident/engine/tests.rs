@@ -747,6 +747,45 @@ fn persons_hear_of_what_was_healed_and_what_failed() {
     assert_eq!(desk.notices(), [NoticeKind::Escalated, NoticeKind::Resolved]);
 }
 
+#[test]
+fn a_hold_whose_time_is_over_leaves_the_record() {
+    let mut desk = Desk::new(auto());
+    let pause = |lasting| Word::Pause { policy: None, target: None, lasting, reason: String::new() };
+    desk.say(pause(Some(seconds(60)))).unwrap();
+    desk.wait(seconds(60));
+    desk.say(Word::Resume { policy: None, target: None, all: true }).unwrap_err();
+    assert!(matches!(desk.records.last(), Some(Record::Released { hold: 1, actor: None, .. })), "{:?}", desk.records);
+    assert!(desk.engine.holds.is_empty());
+}
+
+#[test]
+fn nobody_has_to_answer_for_a_fault_that_is_gone() {
+    let mut desk = Desk::new(Rules { mode: Mode::Approve, ..auto() });
+    desk.propose("web", "demo");
+    desk.find(cleared("demo"));
+    assert!(desk.records.iter().any(|record| matches!(record, Record::Pending { pending: None, .. })));
+}
+
+#[test]
+fn what_a_person_forgave_stays_forgiven_when_the_agent_starts_again() {
+    let breaker = Breaker { incidents: 2, actions: 100, within: seconds(600) };
+    let host = HostRules { breaker, ..HostRules::default() };
+    let opened = |at| super::Change {
+        policy: "web".into(),
+        kind: "service.down".into(),
+        target: format!("{at:?}"),
+        opened: at,
+        resolved: Some(at),
+    };
+    for (forgiven, opens) in [(Some(seconds(950)), false), (None, true)] {
+        let changes = (900..903).map(|at| opened(seconds(at))).collect();
+        let mut desk = Desk::with(host.clone(), Past { changes, forgiven, ..Past::default() });
+        desk.arrive(auto(), "basis");
+        desk.find(Finding::Present(fault("demo")));
+        assert_eq!(desk.notices().contains(&NoticeKind::BreakerOpened), opens, "{forgiven:?}");
+    }
+}
+
 /// The incident as the records have it: what a ledger would give back.
 fn rebuilt(records: &[Record]) -> Incident {
     let mut incident = None;

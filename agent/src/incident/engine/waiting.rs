@@ -65,7 +65,7 @@ impl Engine {
                     self.offices.get(case.incident.policy.as_str()).and_then(|office| office.rules.retry_escalated);
                 self.set_pending(id, None, step);
                 let to = Move::new(State::Escalated, "nobody answered in time whether the plan may be carried out");
-                self.park(id, to, retry.map(|wait| now.mono + wait), None, now, step);
+                self.park(id, to, retry.map(|wait| now.mono.saturating_add(wait)), None, now, step);
             }
             State::Escalated => {
                 case.incident.round += 1;

@@ -19,7 +19,9 @@ pub(super) fn past(connection: &Connection, now: Now) -> Result<Past, LedgerErro
     let (holds, trip) = read::stops(connection)?;
     let next_hold: i64 = connection.query_row("SELECT coalesce(max(id), 0) + 1 FROM hold", [], |row| row.get(0))?;
     let last_id = connection.query_row("SELECT coalesce(max(id), '') FROM incident", [], |row| row.get(0))?;
+    let forgiven: Option<i64> = connection.query_row("SELECT max(closed_at) FROM trip", [], |row| row.get(0))?;
     Ok(Past {
+        forgiven: forgiven.map(|at| now.mono_of(timestamp(at))),
         last_id,
         open: read::open_incidents(connection)?,
         recency: read::recency(connection, now)?,
