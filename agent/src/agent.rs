@@ -24,7 +24,8 @@ use crate::incident::{Doors, Engine, Input, Runner};
 use crate::notify::Notifier;
 use crate::plugin::{Fleet, Interfaces, Parts, Sandbox};
 use crate::service::{Services, StatusTable};
-use crate::signal::{Router, collector};
+use crate::signal::Router;
+use crate::signal::collector::{self, Context, Health};
 
 /// Inputs that wait for the engine; whoever brings more waits with them.
 const ENGINE_QUEUE: usize = 1024;
@@ -80,7 +81,15 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
         let (services, wanted) = (services.clone(), router.wanted_services());
         async move { services.watch_units(wanted, report).await }
     });
-    tokio::spawn(collector::host::run(router.clone(), settings.interval));
+    let health = Arc::new(Health::new(clock.clone()));
+    let context = Context {
+        router: router.clone(),
+        clock: clock.clone(),
+        health: health.clone(),
+        root: "/".into(),
+        interval: settings.interval,
+    };
+    tokio::spawn(collector::host::run(context));
 
     // Instances.
     let (inputs, inbox) = mpsc::channel(ENGINE_QUEUE);
@@ -150,6 +159,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
         fleet: Box::new(view),
         trouble,
         notes: set_aside.into_iter().collect(),
+        health,
         notifier,
         desk,
         clock,

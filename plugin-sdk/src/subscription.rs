@@ -31,6 +31,13 @@ impl Subscription {
         self
     }
 
+    /// With those events of a name and subject whose body matches a regular expression; the host applies it.
+    pub fn lines(mut self, name: &str, subject: &str, pattern: &str) -> Self {
+        let selector = selector(name, [("subject", subject.into())]);
+        self.events.push(Selector { body: Some(pattern.to_owned()), ..selector });
+        self
+    }
+
     /// With the state of a service (`nginx.service`, `app@*.service`): `service.state` events.
     pub fn service(self, name: &str) -> Self {
         self.event_where("service.state", [("subject", name.into())])
@@ -52,6 +59,7 @@ impl Default for Subscription {
 fn selector<const N: usize>(name: &str, matching: [(&str, Value); N]) -> Selector {
     Selector {
         name: name.to_owned(),
+        body: None,
         matching: matching.into_iter().map(|(key, value)| Attribute::new(key, value)).collect(),
     }
 }

@@ -24,6 +24,7 @@ use crate::incident::ledger::{LedgerError, LedgerReader};
 use crate::incident::{Incident, Word};
 use crate::notify::Notifier;
 use crate::plugin::FleetView;
+use crate::signal::collector::Health;
 
 /// Incidents in one answer unless more are asked for.
 const LIMIT: u32 = 100;
@@ -59,6 +60,8 @@ pub struct Api {
     pub trouble: watch::Receiver<Option<String>>,
     /// What happened at the start that a person should know.
     pub notes: Vec<String>,
+    /// How the sources of signals do.
+    pub health: Arc<Health>,
     /// Those who are told.
     pub notifier: Arc<Notifier>,
     /// Where persons' words go.
@@ -145,6 +148,7 @@ async fn status(Shared(api): Shared<Arc<Api>>) -> Result<Json<StatusView>, Refus
         open_incidents,
         holds,
         breaker,
+        sources: api.health.view(),
         channels,
         fleet,
     }))

@@ -11,6 +11,7 @@ use crate::incident::{Attempt, Cause, Hold, Incident, Pending, Resolution, Sever
 use crate::notify::ChannelView;
 use crate::plugin::FleetView;
 use crate::signal::Attribute;
+use crate::signal::collector::{Condition, SourceView};
 
 /// `GET /v1/incidents`: an array of these, the newest first.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -127,6 +128,9 @@ pub struct StatusView {
     pub holds: Vec<Hold>,
     /// What opened the storm breaker; null while it is closed.
     pub breaker: Option<Trip>,
+    /// Sources of signals that somebody asks for, and how they do.
+    #[serde(default)]
+    pub sources: Vec<SourceView>,
     /// Ways to tell people, and how they do.
     pub channels: Vec<ChannelView>,
     /// Plugins and policies.
@@ -144,6 +148,9 @@ impl StatusView {
         problems.extend(self.channels.iter().filter(|channel| channel.state.waiting > 0).filter_map(|channel| {
             let error = channel.state.error.as_ref()?;
             Some(format!("channel {}: {} notices wait: {error}", channel.name, channel.state.waiting))
+        }));
+        problems.extend(self.sources.iter().filter(|source| source.condition == Condition::Degraded).map(|source| {
+            format!("source {}: {}", source.source, source.reason.as_deref().unwrap_or("cannot be read"))
         }));
         let plugins = self.fleet.plugins.iter().filter_map(|plugin| Some((&plugin.name, plugin.problem.as_ref()?)));
         problems.extend(plugins.map(|(name, problem)| format!("plugin {name}: {problem}")));

@@ -94,9 +94,10 @@ impl Instance {
     /// Hands over the configuration, as JSON; what the plugin wants to be told.
     pub fn configure(&mut self, config: &serde_json::Value, at: Timestamp) -> Result<Subscription, CallError> {
         let config = config.to_string();
-        self.call("configure", at, |guest, store| guest.call_configure(store, &config))?
-            .map(contract::subscription)
-            .map_err(|reason| CallError::Refused(contract::text(reason)))
+        let subscription = self
+            .call("configure", at, |guest, store| guest.call_configure(store, &config))?
+            .map_err(|reason| CallError::Refused(contract::text(reason)))?;
+        accept("configure", contract::subscription(subscription))
     }
 
     /// What is wrong and what is not any more.

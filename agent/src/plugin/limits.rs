@@ -31,6 +31,12 @@ pub const HOSTCALL_FUEL: usize = 1 << 20;
 /// Findings one `detect` may return; the rest is dropped and logged.
 pub const FINDINGS: usize = 256;
 
+/// Selectors of one subscription.
+pub const SELECTORS: usize = 1024;
+
+/// Bytes that one regular expression of a selector may compile to.
+pub const PATTERN: usize = 1 << 20;
+
 /// Causes one `diagnose` may return.
 pub const CAUSES: usize = 16;
 

@@ -2,12 +2,16 @@
 
 mod batch;
 pub mod collector;
+mod demand;
 mod mailbox;
+mod name;
 mod router;
 mod selector;
 
 pub use batch::Batch;
+pub use demand::Demand;
 pub use mailbox::Mailbox;
+pub use name::Name;
 pub use router::Router;
 pub use selector::{Selector, Subscription};
 
@@ -43,6 +47,36 @@ impl fmt::Display for Value {
     }
 }
 
+impl From<bool> for Value {
+    fn from(boolean: bool) -> Self {
+        Self::Boolean(boolean)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(integer: i64) -> Self {
+        Self::Integer(integer)
+    }
+}
+
+impl From<u32> for Value {
+    fn from(integer: u32) -> Self {
+        Self::Integer(integer.into())
+    }
+}
+
+impl From<f64> for Value {
+    fn from(number: f64) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
 impl From<&str> for Value {
     fn from(text: &str) -> Self {
         Self::Text(text.to_owned())
@@ -69,9 +103,9 @@ impl Attribute {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SeriesName {
     /// `system.memory.utilization`.
-    pub metric: &'static str,
+    pub metric: Name,
     /// `system.memory.state = used`.
-    pub attributes: Vec<(&'static str, Arc<str>)>,
+    pub attributes: Vec<(Name, Arc<str>)>,
 }
 
 /// A metric's value at one moment, in the unit its convention gives.
@@ -105,7 +139,7 @@ pub struct Reading {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
     /// `service.state`, …
-    pub name: &'static str,
+    pub name: Name,
     /// What it happened to.
     pub subject: String,
     /// Details.

@@ -3,7 +3,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use super::{Event, Mailbox, Reading, Sample, Series, SeriesName, Subscription};
+use super::{Demand, Event, Mailbox, Name, Reading, Sample, Series, SeriesName, Subscription};
+use crate::clock::Timestamp;
 
 /// Hands each signal to the instances that want it, and tells collectors what anybody wants at all.
 ///
@@ -14,15 +15,17 @@ pub struct Router {
     table: Mutex<Table>,
     /// Patterns of the services whose state somebody wants.
     services: watch::Sender<Arc<BTreeSet<String>>>,
+    /// Everything that somebody wants.
+    demand: watch::Sender<Arc<Demand>>,
 }
 
 #[derive(Debug, Default)]
 struct Table {
     subscribers: BTreeMap<Arc<str>, Subscriber>,
     /// Every series of every source, as of its last publication.
-    series: BTreeMap<&'static str, BTreeSet<SeriesName>>,
+    series: BTreeMap<Name, BTreeSet<SeriesName>>,
     /// The last event of each name and subject that describes a state: a new subscriber is told at once how things are.
-    states: BTreeMap<(&'static str, String), Event>,
+    states: BTreeMap<(Name, String), Event>,
     /// What an action is being done to, and for which incident.
     echoes: HashMap<String, String>,
 }
@@ -34,6 +37,14 @@ struct Subscriber {
     /// Per series whether it is wanted, and then its number.
     numbers: HashMap<SeriesName, Option<u32>>,
     next: u32,
+}
+
+impl Table {
+    fn deliver(&self, event: &Event) {
+        for subscriber in self.subscribers.values().filter(|subscriber| subscriber.wants_event(event)) {
+            subscriber.mailbox.deliver_event(event.clone());
+        }
+    }
 }
 
 impl Subscriber {
@@ -93,10 +104,10 @@ impl Router {
     }
 
     /// All samples that `source` has at this moment; a series of the source that is missing now is gone.
-    pub fn publish_samples(&self, source: &'static str, samples: &[Sample]) {
+    pub fn publish_samples(&self, source: impl Into<Name>, _at: Timestamp, samples: &[Sample]) {
         let table = &mut *self.table();
         let seen: BTreeSet<SeriesName> = samples.iter().map(|sample| sample.series.clone()).collect();
-        let known = table.series.entry(source).or_default();
+        let known = table.series.entry(source.into()).or_default();
         let gone: Vec<SeriesName> = known.difference(&seen).cloned().collect();
         *known = seen;
         for subscriber in table.subscribers.values_mut() {
@@ -104,14 +115,31 @@ impl Router {
         }
     }
 
+    /// An event: whoever wants it now is told, nobody later.
+    pub fn publish(&self, mut event: Event) {
+        let table = self.table();
+        if event.caused_by.is_none() {
+            event.caused_by = table.echoes.get(&event.subject).cloned();
+        }
+        table.deliver(&event);
+    }
+
+    /// What `subject` was told to be by the last event of this name is no longer so: it is gone.
+    pub fn forget_state(&self, name: impl Into<Name>, subject: &str) {
+        self.table().states.remove(&(name.into(), subject.to_owned()));
+    }
+
+    /// The last event of each subject that tells a state of this name, where the pattern takes the subject.
+    pub fn states(&self, name: &str) -> Vec<Event> {
+        self.table().states.values().filter(|event| event.name == *name).cloned().collect()
+    }
+
     /// An event that says how something is now; whoever subscribes later is told too.
     pub fn publish_state(&self, mut event: Event) {
         let mut table = self.table();
         event.caused_by = table.echoes.get(&event.subject).cloned();
-        for subscriber in table.subscribers.values().filter(|subscriber| subscriber.wants_event(&event)) {
-            subscriber.mailbox.deliver_event(event.clone());
-        }
-        table.states.insert((event.name, event.subject.clone()), event);
+        table.deliver(&event);
+        table.states.insert((event.name.clone(), event.subject.clone()), event);
     }
 
     /// Marks events about `subject` as caused by an action for `incident`, until [`end_echo`](Self::end_echo).
@@ -124,11 +152,9 @@ impl Router {
         self.table().echoes.remove(subject);
     }
 
-    /// Whether anybody wants one of these metrics.
-    pub fn wants_metrics(&self, names: &[&str]) -> bool {
-        let table = self.table();
-        let mut selectors = table.subscribers.values().flat_map(|subscriber| &subscriber.subscription.metrics);
-        selectors.any(|selector| names.iter().any(|name| selector.takes_name(name)))
+    /// What all instances together want, as it changes.
+    pub fn demand(&self) -> watch::Receiver<Arc<Demand>> {
+        self.demand.subscribe()
     }
 
     /// Patterns of the services whose state somebody wants, as they change.
@@ -137,11 +163,10 @@ impl Router {
     }
 
     fn announce(&self, table: &Table) {
-        let selectors = table.subscribers.values().flat_map(|subscriber| &subscriber.subscription.events);
-        let wanted: BTreeSet<String> = selectors
-            .filter(|selector| selector.takes_name(super::collector::service::STATE))
-            .map(|selector| selector.subject())
-            .collect();
+        let subscriptions = || table.subscribers.values().map(|subscriber| &subscriber.subscription);
+        let demand = Demand::new(subscriptions().flat_map(|it| &it.metrics), subscriptions().flat_map(|it| &it.events));
+        let wanted = demand.subjects(super::collector::service::STATE);
+        self.demand.send_replace(Arc::new(demand));
         self.services.send_if_modified(|current| {
             let changed = **current != wanted;
             if changed {

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use regex::Regex;
 use wildmatch::WildMatch;
 
 use super::{Attribute, Event, SeriesName, Value};
@@ -12,6 +13,7 @@ const SUBJECT: &str = "subject";
 pub struct Selector {
     name: WildMatch,
     matching: Vec<(String, Wanted)>,
+    body: Option<Regex>,
 }
 
 /// What an attribute's value must be.
@@ -45,25 +47,31 @@ impl Selector {
             Value::Text(text) => (attribute.key, Wanted::Text(WildMatch::new(&text))),
             value => (attribute.key, Wanted::Exactly(value)),
         };
-        Self { name: WildMatch::new(name), matching: matching.into_iter().map(wanted).collect() }
+        Self { name: WildMatch::new(name), matching: matching.into_iter().map(wanted).collect(), body: None }
+    }
+
+    /// Only events whose body the expression matches.
+    pub fn with_body(self, body: Regex) -> Self {
+        Self { body: Some(body), ..self }
     }
 
     /// Whether it wants this series.
     pub fn takes_series(&self, series: &SeriesName) -> bool {
-        self.name.matches(series.metric)
+        self.name.matches(&series.metric)
             && self
                 .matching
                 .iter()
-                .all(|(key, wanted)| series.attributes.iter().any(|(have, value)| have == key && wanted.text(value)))
+                .all(|(key, wanted)| series.attributes.iter().any(|(have, value)| *have == **key && wanted.text(value)))
     }
 
     /// Whether it wants this event.
     pub fn takes_event(&self, event: &Event) -> bool {
-        self.name.matches(event.name)
+        self.name.matches(&event.name)
             && self.matching.iter().all(|(key, wanted)| {
                 (key == SUBJECT && wanted.text(&event.subject))
                     || event.attributes.iter().any(|have| have.key == *key && wanted.value(&have.value))
             })
+            && self.body.as_ref().is_none_or(|body| body.is_match(&event.body))
     }
 
     /// Whether it might want signals called `name`.
@@ -73,11 +81,39 @@ impl Selector {
 
     /// The subjects it asks for, as a pattern; `*` where it does not say.
     pub fn subject(&self) -> String {
-        let wanted = self.matching.iter().find(|(key, _)| key == SUBJECT);
-        match wanted {
-            Some((_, Wanted::Text(pattern))) => pattern.to_string(),
-            _ => "*".to_owned(),
+        self.pattern(SUBJECT).unwrap_or_else(|| "*".to_owned())
+    }
+
+    /// The pattern that the text of an attribute must match, if the selector says something of it.
+    pub fn pattern(&self, key: &str) -> Option<String> {
+        match self.wanted(key)? {
+            Wanted::Text(pattern) => Some(pattern.to_string()),
+            Wanted::Exactly(_) => None,
         }
+    }
+
+    /// The number that an attribute must have, if the selector says so.
+    pub fn number(&self, key: &str) -> Option<f64> {
+        match self.wanted(key)? {
+            Wanted::Exactly(Value::Number(number)) => Some(*number),
+            // Whole numbers of this size mean thresholds and counts.
+            Wanted::Exactly(Value::Integer(integer)) => Some(*integer as f64),
+            _ => None,
+        }
+    }
+
+    /// Whether an attribute's text is one it asks for; it is where the selector says nothing of the attribute.
+    pub fn allows(&self, key: &str, text: &str) -> bool {
+        self.wanted(key).is_none_or(|wanted| wanted.text(text))
+    }
+
+    /// The expression that an event's body must match.
+    pub fn body(&self) -> Option<&Regex> {
+        self.body.as_ref()
+    }
+
+    fn wanted(&self, key: &str) -> Option<&Wanted> {
+        self.matching.iter().find(|(have, _)| have == key).map(|(_, wanted)| wanted)
     }
 }
 
@@ -99,7 +135,7 @@ mod tests {
 
     fn event(subject: &str, state: &str) -> Event {
         Event {
-            name: "service.state",
+            name: "service.state".into(),
             subject: subject.into(),
             attributes: vec![Attribute::new("service.active_state", state)],
             body: String::new(),
@@ -120,8 +156,19 @@ mod tests {
     }
 
     #[test]
+    fn a_body_must_match_where_the_selector_says_so() {
+        let selector = Selector::new("*", vec![]).with_body(Regex::new("(?i)out of memory").unwrap());
+        let with = |body: &str| Event { body: body.into(), ..event("web", "failed") };
+        assert!(selector.takes_event(&with("worker: Out of memory")));
+        assert!(!selector.takes_event(&with("worker: out of luck")));
+    }
+
+    #[test]
     fn a_key_that_a_series_lacks_does_not_match() {
-        let name = SeriesName { metric: "system.cpu.utilization", attributes: vec![("cpu.mode", "user".into())] };
+        let name = SeriesName {
+            metric: "system.cpu.utilization".into(),
+            attributes: vec![("cpu.mode".into(), "user".into())],
+        };
         assert!(Selector::new("system.cpu.*", vec![Attribute::new("cpu.mode", "user")]).takes_series(&name));
         assert!(!Selector::new("system.cpu.*", vec![Attribute::new("cpu.logical_number", "0")]).takes_series(&name));
     }

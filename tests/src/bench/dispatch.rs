@@ -91,7 +91,7 @@ fn instance(bytes: &[u8]) -> Result<Instance> {
     instance.configure(&json!({ "threshold": THRESHOLD }), Timestamp::default())?;
     let new_series = (0..READINGS).map(|number| Series {
         number,
-        name: SeriesName { metric: "bench.reading", attributes: vec![("name", name(number).into())] },
+        name: SeriesName { metric: "bench.reading".into(), attributes: vec![("name".into(), name(number).into())] },
     });
     let first = Batch { new_series: new_series.collect(), ..Batch::default() };
     instance.detect(first)?;

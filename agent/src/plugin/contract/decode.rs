@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use regex::RegexBuilder;
 use serde::{Deserialize, Serialize};
 
 use super::bindings::salve::plugin::types as wire;
@@ -42,13 +43,24 @@ pub(in crate::plugin) fn description(description: wire::Description) -> Descript
 }
 
 /// What an instance wants to be told.
-pub(in crate::plugin) fn subscription(subscription: wire::Subscription) -> Subscription {
-    let selector = |selector: wire::Selector| Selector::new(&selector.name, attributes(selector.matching));
-    Subscription {
-        metrics: subscription.metrics.into_iter().map(selector).collect(),
-        events: subscription.events.into_iter().map(selector).collect(),
-        every: (subscription.every > 0).then(|| wait(subscription.every)),
+pub(in crate::plugin) fn subscription(subscription: wire::Subscription) -> Result<Subscription, Malformed> {
+    let count = subscription.metrics.len() + subscription.events.len();
+    if count > limits::SELECTORS {
+        return Err(Malformed(format!("a subscription of {count} selectors; at most {}", limits::SELECTORS)));
     }
+    Ok(Subscription {
+        metrics: subscription.metrics.into_iter().map(selector).collect::<Result<_, _>>()?,
+        events: subscription.events.into_iter().map(selector).collect::<Result<_, _>>()?,
+        every: (subscription.every > 0).then(|| wait(subscription.every)),
+    })
+}
+
+fn selector(selector: wire::Selector) -> Result<Selector, Malformed> {
+    let own = Selector::new(&selector.name, attributes(selector.matching));
+    let Some(body) = selector.body else { return Ok(own) };
+    let body = RegexBuilder::new(&body).size_limit(limits::PATTERN).build();
+    let body = body.map_err(|error| Malformed(format!("selector `{}`: {error}", selector.name)))?;
+    Ok(own.with_body(body))
 }
 
 /// What `detect` found.

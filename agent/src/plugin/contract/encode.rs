@@ -4,7 +4,7 @@ use super::bindings::salve::plugin::types as wire;
 use crate::action::{Action, Outcome};
 use crate::clock::Timestamp;
 use crate::incident::{Attempt, Cause, Fault, Incident, Severity, Verdict};
-use crate::signal::{Attribute, Batch, Event, Series, Value};
+use crate::signal::{Attribute, Batch, Event, Name, Series, Value};
 
 /// A batch of signals.
 pub(in crate::plugin) fn batch(batch: Batch) -> wire::Batch {
@@ -38,20 +38,20 @@ pub(in crate::plugin) fn attributes(attributes: Vec<Attribute>) -> Vec<wire::Att
 }
 
 fn series(series: Series) -> wire::Series {
-    let text = |(key, text): (&str, std::sync::Arc<str>)| wire::Attribute {
-        key: key.to_owned(),
+    let text = |(key, text): (Name, std::sync::Arc<str>)| wire::Attribute {
+        key: key.to_string(),
         value: wire::Value::Text(text.to_string()),
     };
     wire::Series {
         id: series.number,
-        metric: series.name.metric.to_owned(),
+        metric: series.name.metric.to_string(),
         attributes: series.name.attributes.into_iter().map(text).collect(),
     }
 }
 
 fn event(event: Event) -> wire::Event {
     wire::Event {
-        name: event.name.to_owned(),
+        name: event.name.to_string(),
         subject: event.subject,
         attributes: attributes(event.attributes),
         body: event.body,

@@ -2,14 +2,11 @@
 //!
 //! Only what somebody subscribed to is read: of all sources the network is by far the dearest, and few ask for it.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::time::Duration;
-
 use sysinfo::{CpuRefreshKind, DiskRefreshKind, Disks, Error, MemoryRefreshKind, Networks, RefreshKind, System};
 use tokio::time::MissedTickBehavior;
 
-use crate::signal::{Router, Sample, SeriesName};
+use super::Context;
+use crate::signal::{Name, Sample, SeriesName};
 
 /// One source: the metrics it yields, so that it is read only when one of them is wanted.
 struct Source {
@@ -50,27 +47,26 @@ const SOURCES: [Source; 5] = [
 ];
 
 /// Reads the host each `interval` and publishes what somebody wants; ends with the task.
-pub async fn run(router: Arc<Router>, interval: Duration) {
+pub async fn run(context: Context) {
+    let Context { router, clock, health, .. } = &context;
     let mut readers = Readers::default();
-    let mut failing = BTreeSet::new();
-    let mut ticks = tokio::time::interval(interval);
+    let demand = router.demand();
+    let mut ticks = tokio::time::interval(context.interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         ticks.tick().await;
-        let wanted = SOURCES.iter().filter(|source| router.wants_metrics(source.metrics));
+        let demand = demand.borrow().clone();
+        let wanted = SOURCES.iter().filter(|source| demand.wants_metrics(source.metrics));
         let read: Vec<_> = wanted.map(|source| (source.name, (source.read)(&mut readers))).collect();
         // Published only when all is read, so that an instance is woken once and not once for each source.
         for (source, samples) in read {
             match samples {
                 Ok(samples) => {
-                    failing.remove(source);
-                    router.publish_samples(source, &samples);
+                    health.ok(source);
+                    router.publish_samples(source, clock.now().wall, &samples);
                 }
-                // Said once: what cannot be read is absent, and the other sources go on.
-                Err(error) if failing.insert(source) => {
-                    tracing::warn!(source, %error, "cannot be read; its metrics are absent");
-                }
-                Err(_) => {}
+                // What cannot be read is absent, and the other sources go on.
+                Err(error) => health.degraded(source, error.to_string()),
             }
         }
     }
@@ -181,8 +177,8 @@ impl Readers {
 }
 
 fn sample(metric: &'static str, attributes: &[(&'static str, &str)], value: f64) -> Sample {
-    let attributes = attributes.iter().map(|(key, value)| (*key, (*value).into())).collect();
-    Sample { series: SeriesName { metric, attributes }, value }
+    let attributes = attributes.iter().map(|(key, value)| (Name::from(*key), (*value).into())).collect();
+    Sample { series: SeriesName { metric: metric.into(), attributes }, value }
 }
 
 /// Part of a whole, 0 where there is no whole.
@@ -199,7 +195,7 @@ mod tests {
         let mut readers = Readers::default();
         for source in SOURCES {
             for sample in (source.read)(&mut readers).unwrap() {
-                assert!(source.metrics.contains(&sample.series.metric), "{}: {}", source.name, sample.series.metric);
+                assert!(source.metrics.contains(&&*sample.series.metric), "{}: {}", source.name, sample.series.metric);
                 assert!(sample.value.is_finite() && sample.value >= 0.0, "{sample:?}");
             }
         }

@@ -13,7 +13,7 @@ pub const STATE: &str = "service.state";
 pub fn report_to(router: Arc<Router>, table: Arc<StatusTable>, clock: Arc<dyn Clock>) -> Report {
     Arc::new(move |status: ServiceStatus| {
         let event = Event {
-            name: STATE,
+            name: STATE.into(),
             subject: status.name.clone(),
             attributes: attributes(&status),
             body: String::new(),
