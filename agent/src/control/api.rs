@@ -21,7 +21,7 @@ use super::{Collected, Desk, IncidentDetail, IncidentView, StatusView, ledger};
 use crate::clock::{Clock, Timestamp};
 use crate::config::Mode;
 use crate::incident::ledger::{LedgerError, LedgerReader};
-use crate::incident::{Incident, Word};
+use crate::incident::{Incident, Trouble, Word};
 use crate::notify::Notifier;
 use crate::plugin::FleetView;
 use crate::signal::collector::Health;
@@ -56,8 +56,8 @@ pub struct Api {
     pub ledger: LedgerReader,
     /// Plugins and policies.
     pub fleet: Box<dyn Fn() -> FleetView + Send + Sync>,
-    /// Why the ledger cannot be written, if it cannot.
-    pub trouble: watch::Receiver<Option<String>>,
+    /// What is wrong with the ledger.
+    pub trouble: watch::Receiver<Trouble>,
     /// What happened at the start that a person should know.
     pub notes: Vec<String>,
     /// How the sources of signals do.
@@ -136,7 +136,7 @@ impl From<LedgerError> for Refusal {
 async fn status(Shared(api): Shared<Arc<Api>>) -> Result<Json<StatusView>, Refusal> {
     let open_incidents: BTreeMap<_, _> = block_in_place(|| api.ledger.open_by_state())?.into_iter().collect();
     let mut fleet = (api.fleet)();
-    fleet.problems.extend(api.trouble.borrow().iter().map(|trouble| format!("nothing is done: {trouble}")));
+    fleet.problems.extend(api.trouble.borrow().sentences());
     fleet.problems.extend(api.notes.iter().cloned());
     let channels = block_in_place(|| api.notifier.view())?;
     let (holds, breaker) = block_in_place(|| api.ledger.stops(api.clock.now().wall))?;

@@ -20,6 +20,6 @@ pub use model::{Attempt, Cause, Fault, Finding, Incident, Pending, Plan, Recover
 pub use notice::{About, Notice, NoticeKind};
 pub use recency::Recency;
 pub use record::Record;
-pub use runner::{Doors, Runner};
+pub use runner::{Doors, Runner, Trouble};
 pub use state::{Forbidden, State};
 pub use terrain::{Ground, Terrain};

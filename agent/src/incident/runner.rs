@@ -54,6 +54,34 @@ impl std::fmt::Debug for Doors {
     }
 }
 
+/// What is wrong with the ledger.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trouble {
+    /// Why it cannot be written, if it cannot.
+    pub unwritable: Option<String>,
+    /// Whether it lives on the space that was kept back for a full disk.
+    pub reserve_spent: bool,
+}
+
+impl Trouble {
+    /// A sentence on each.
+    pub fn sentences(&self) -> Vec<String> {
+        let unwritable = self.unwritable.iter();
+        let mut all: Vec<String> = unwritable
+            .map(|error| {
+                format!("nothing is done, but for `unrecorded` policies: the ledger cannot be written: {error}")
+            })
+            .collect();
+        if self.reserve_spent {
+            all.push(
+                "the disk is full or nearly so: the ledger has no reserve; make space in the state directory"
+                    .to_owned(),
+            );
+        }
+        all
+    }
+}
+
 /// The engine, its ledger, and the doors for its effects.
 #[derive(Debug)]
 pub struct Runner {
@@ -68,8 +96,8 @@ pub struct Runner {
     effects: Vec<(Duration, Effect)>,
     /// When the records are to be written at the latest.
     flush: Option<Duration>,
-    /// Why the ledger cannot be written at the moment.
-    trouble: watch::Sender<Option<String>>,
+    /// What is wrong with the ledger at the moment.
+    trouble: watch::Sender<Trouble>,
     /// How much the ledger keeps, and when to look at that again.
     keeping: Option<(LedgerSettings, Duration)>,
 }
@@ -83,7 +111,8 @@ impl Runner {
         inputs: mpsc::Receiver<Input>,
         doors: Doors,
     ) -> Self {
-        let trouble = watch::Sender::new(None);
+        let trouble = Trouble { unwritable: None, reserve_spent: ledger.reserve_spent() };
+        let trouble = watch::Sender::new(trouble);
         Self {
             engine,
             ledger,
@@ -104,8 +133,8 @@ impl Runner {
         Self { keeping: Some((settings, first)), ..self }
     }
 
-    /// Why the ledger cannot be written at the moment, if it cannot.
-    pub fn trouble(&self) -> watch::Receiver<Option<String>> {
+    /// What is wrong with the ledger, as it changes.
+    pub fn trouble(&self) -> watch::Receiver<Trouble> {
         self.trouble.subscribe()
     }
 
@@ -151,7 +180,7 @@ impl Runner {
                 effect => self.effects.push((now, effect)),
             }
         }
-        let blocked = self.trouble.borrow().is_some();
+        let blocked = self.trouble.borrow().unwritable.is_some();
         if (urgent && !blocked) || self.flush.is_some_and(|at| at <= now) {
             self.write();
         }
@@ -168,17 +197,18 @@ impl Runner {
                 tracing::error!(%error, ?record, "the ledger will never take this record; please report it");
             }
             if let Err(error) = written {
-                if self.trouble.borrow().is_none() {
+                if self.trouble.borrow().unwritable.is_none() {
                     tracing::error!(%error, "nothing is done until the ledger can be written, but for `unrecorded` policies");
                 }
-                self.trouble.send_replace(Some(error.to_string()));
+                self.report(Some(error.to_string()));
                 self.flush = Some(now + RETRY);
                 return self.unrecorded();
             }
             self.records.clear();
         }
         self.flush = None;
-        let was_blocked = self.trouble.send_replace(None).is_some();
+        let was_blocked = self.trouble.borrow().unwritable.is_some();
+        self.report(None);
         if was_blocked {
             tracing::info!("the ledger can be written again");
         }
@@ -195,6 +225,11 @@ impl Runner {
         for order in late {
             self.give_up(order);
         }
+    }
+
+    fn report(&self, unwritable: Option<String>) {
+        let trouble = Trouble { unwritable, reserve_spent: self.ledger.reserve_spent() };
+        self.trouble.send_if_modified(|current| std::mem::replace(current, trouble.clone()) != trouble);
     }
 
     /// Lets go of what the ledger need not keep any more, a little at a time.

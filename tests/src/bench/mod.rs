@@ -4,6 +4,7 @@
 //! not be carried out.
 
 mod dispatch;
+mod engine;
 mod footprint;
 mod layout;
 mod ledger;
@@ -24,14 +25,20 @@ Usage: salve-bench [--quick] [NAME]
   recovery   kill -9 of a service until its successor answers
   dispatch   one detection on 50 readings
   footprint  memory and CPU of an agent that has nothing to heal
+  engine     faults opened, planned and healed a second, with a plugin and an actuator that take no time
   ledger     a ledger of a million incidents: what each costs, and how long reading takes
 
 Without NAME all of them. --quick measures less long. `cargo xtask bench [NAME]` builds what they need first.
 ";
 
 /// Every benchmark, in the order they run in.
-const BENCHMARKS: [(&str, Benchmark); 4] =
-    [("recovery", recovery::run), ("dispatch", dispatch::run), ("footprint", footprint::run), ("ledger", ledger::run)];
+const BENCHMARKS: [(&str, Benchmark); 5] = [
+    ("recovery", recovery::run),
+    ("dispatch", dispatch::run),
+    ("footprint", footprint::run),
+    ("engine", engine::run),
+    ("ledger", ledger::run),
+];
 
 type Benchmark = fn(&Setting, &mut Report) -> Result<()>;
 

@@ -1,5 +1,6 @@
 //! What outlives the agent: which process a service is.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -63,12 +64,20 @@ impl Record {
     }
 }
 
-/// Whoever reads the file sees all of the old or all of the new text.
+/// Whoever reads the file sees all of the old or all of the new text. Where the disk is full the old file's own block is
+/// written over: a service that is healed then must not be lost.
 fn replace(file: &Path, text: &str) -> io::Result<()> {
     let mut fresh = file.as_os_str().to_owned();
     fresh.push(".new");
-    fs::write(&fresh, text)?;
-    fs::rename(&fresh, file)
+    match fs::write(&fresh, text) {
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+            drop(fs::remove_file(&fresh));
+            let mut old = fs::OpenOptions::new().write(true).open(file).map_err(|_| error)?;
+            old.write_all(text.as_bytes())?;
+            old.set_len(text.len() as u64)
+        }
+        written => written.and_then(|()| fs::rename(&fresh, file)),
+    }
 }
 
 #[cfg(test)]
