@@ -89,14 +89,14 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
         root: "/".into(),
         interval: settings.interval,
     };
-    tokio::spawn(collector::host::run(context));
+    tokio::spawn(collector::host::run(context.clone()));
 
     // Instances.
     let (inputs, inbox) = mpsc::channel(ENGINE_QUEUE);
     let state = Arc::new(ledger.plugin_state()?);
     let parts = Parts {
         sandbox: Sandbox::new().map_err(AgentError::Sandbox)?,
-        interfaces: Interfaces { state: Some(state), services: table.clone() },
+        interfaces: Interfaces { state: Some(state), services: table.clone(), needs: Some(services.clone()) },
         router: router.clone(),
         clock: clock.clone(),
         engine: inputs.clone(),
@@ -140,6 +140,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
         tokio::spawn(perform(actuators.clone(), order, inputs.clone()));
     };
     let reader = ledger.reader()?;
+    let (told, now_of) = (context.router.clone(), clock.clone());
     let replies = desk.clone();
     let doors = Doors {
         ask: Box::new(ask),
@@ -147,6 +148,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
         settled: Box::new(move |targets| targets.iter().for_each(|target| echoes.end_echo(target))),
         reply: Box::new(move |token, answer| replies.reply(token, answer)),
         noticed: Box::new(move || poke.notify_one()),
+        moved: Box::new(move |about, state| collector::incident::publish(&told, about, state, now_of.now().wall)),
     };
     let runner = Runner::new(engine, ledger, clock.clone(), inbox, doors).keeping(settings.ledger);
     let trouble = runner.trouble();

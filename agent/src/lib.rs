@@ -31,3 +31,4 @@ pub mod notify;
 pub mod plugin;
 pub mod service;
 pub mod signal;
+mod walk;

@@ -3,12 +3,12 @@
 //! The plugins are built by `cargo xtask build-plugins` and `cargo xtask test`.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "test helpers")]
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use salve::clock::Timestamp;
+use salve::config::Access;
 use salve::incident::ledger::Ledger;
 use salve::incident::{Attempt, Fault, Finding, Incident, Recovery, Severity, State, Verdict};
 use salve::plugin::{CallError, Instance, Interfaces, LoadError, Loaded, Sandbox};
@@ -31,7 +31,7 @@ fn loaded(stem: &str) -> Loaded {
 static MISBEHAVING: LazyLock<Loaded> = LazyLock::new(|| loaded("misbehaving"));
 
 fn nothing() -> Interfaces {
-    Interfaces { state: None, services: Arc::default() }
+    Interfaces { state: None, services: Arc::default(), needs: None }
 }
 
 fn instance(loaded: &Loaded, config: Json) -> Result<Instance, CallError> {
@@ -39,8 +39,8 @@ fn instance(loaded: &Loaded, config: Json) -> Result<Instance, CallError> {
 }
 
 fn instance_with(loaded: &Loaded, config: Json, interfaces: Interfaces) -> Result<Instance, CallError> {
-    let read = BTreeSet::from(["services".to_owned()]);
-    let mut instance = Instance::new(&SANDBOX, loaded, "test".into(), &read, interfaces).unwrap();
+    let access = Access::to_every_interface();
+    let mut instance = Instance::new(&SANDBOX, loaded, "test".into(), &access, interfaces).unwrap();
     instance.configure(&config, at(1))?;
     Ok(instance)
 }
@@ -241,7 +241,7 @@ fn evidence<'a>(findings: &'a [Finding], key: &str) -> &'a Value {
 fn an_interface_that_is_not_granted_is_not_linked() {
     let reader = loaded("reader");
     assert_eq!(reader.needs().into_iter().collect::<Vec<_>>(), ["services"]);
-    let error = Instance::new(&SANDBOX, &reader, "test".into(), &BTreeSet::new(), nothing()).unwrap_err();
+    let error = Instance::new(&SANDBOX, &reader, "test".into(), &Access::default(), nothing()).unwrap_err();
     assert!(error.to_string().contains(r#"read = ["services"]"#), "{error}");
 }
 
@@ -262,7 +262,7 @@ fn a_plugin_sees_what_it_is_granted_and_nothing_else() {
         restarts: 0,
         stop_requested: Some(false),
     });
-    let interfaces = Interfaces { state: Some(state), services };
+    let interfaces = Interfaces { state: Some(state), services, needs: None };
     let reader = loaded("reader");
     let look = |service: &str| {
         let mut instance = instance_with(&reader, json!({ "service": service }), interfaces.clone()).unwrap();
@@ -291,7 +291,7 @@ fn state_beyond_its_limits_is_refused_with_the_limit() {
     for n in 0..250 {
         state.set("test", &format!("earlier {n}"), b"").unwrap();
     }
-    let interfaces = Interfaces { state: Some(state), services: Arc::default() };
+    let interfaces = Interfaces { state: Some(state), services: Arc::default(), needs: None };
     let config = json!({ "in": "detect", "deed": "state-bomb" });
     let error = instance_with(&MISBEHAVING, config, interfaces).unwrap().detect(batch(2)).unwrap_err();
     assert!(error.to_string().contains("6 keys: there are 256 keys already"), "{error}");

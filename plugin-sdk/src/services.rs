@@ -11,3 +11,12 @@ pub fn show(name: &str) -> Result<Vec<Attribute>, String> {
     #[cfg(not(target_family = "wasm"))]
     return crate::testing::service(name);
 }
+
+/// What the service needs, and what that needs. In native tests: what
+/// [`testing::set_dependencies`](crate::testing::set_dependencies) said, else nothing.
+pub fn dependencies(name: &str) -> Vec<String> {
+    #[cfg(target_family = "wasm")]
+    return crate::bindings::salve::plugin::services::dependencies(name);
+    #[cfg(not(target_family = "wasm"))]
+    return crate::testing::dependencies(name);
+}

@@ -25,6 +25,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use crate::bindings::salve::plugin::types::{Batch as WireBatch, Incident as WireIncident, Reading, Series};
+use crate::files::File;
 use crate::runtime::Instance;
 use crate::{
     Attempt, Attribute, Cause, Event, Fault, Finding, Outcome, Plan, Recovery, Remediator, Subscription, Value, Verdict,
@@ -144,6 +145,35 @@ thread_local! {
 /// What [`services::show`](crate::services::show) answers for `name` in this thread's tests.
 pub fn set_service(name: &str, attributes: Vec<Attribute>) {
     SERVICES.with_borrow_mut(|services| services.insert(name.to_owned(), attributes));
+}
+
+thread_local! {
+    static DEPENDENCIES: RefCell<BTreeMap<String, Vec<String>>> = const { RefCell::new(BTreeMap::new()) };
+    static FILES: RefCell<Vec<File>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What [`services::dependencies`](crate::services::dependencies) answers for `name` in this thread's tests.
+pub fn set_dependencies(name: &str, needs: &[&str]) {
+    let needs = needs.iter().map(|it| (*it).to_owned()).collect();
+    DEPENDENCIES.with_borrow_mut(|all| all.insert(name.to_owned(), needs));
+}
+
+#[cfg(not(target_family = "wasm"))]
+pub(crate) fn dependencies(name: &str) -> Vec<String> {
+    DEPENDENCIES.with_borrow(|all| all.get(name).cloned().unwrap_or_default())
+}
+
+/// What there is for [`files::largest`](crate::files::largest) in this thread's tests, whatever the pattern.
+pub fn set_files(files: Vec<File>) {
+    FILES.with_borrow_mut(|all| *all = files);
+}
+
+#[cfg(not(target_family = "wasm"))]
+pub(crate) fn files(limit: usize) -> Vec<File> {
+    let mut files = FILES.with_borrow(Clone::clone);
+    files.sort_by_key(|file| std::cmp::Reverse(file.bytes));
+    files.truncate(limit);
+    files
 }
 
 #[cfg(not(target_family = "wasm"))]

@@ -1,6 +1,7 @@
 //! Configuration: the agent's own file and the policies. As written (`raw`) and as meant (validated) are apart; every error
 //! names the file, the line and what to do.
 
+mod access;
 mod agent;
 mod budget;
 mod command;
@@ -17,13 +18,14 @@ mod requires;
 mod rules;
 mod size;
 
+pub use access::{Access, READABLE};
 pub use agent::{LedgerSettings, Settings};
 pub use command::{CommandSpec, ParameterType};
 pub(crate) use error::unknown_key;
 pub use error::{ConfigError, Location};
 pub use maintenance::Window;
 pub use pattern::Pattern;
-pub use policy::{Policy, READABLE};
+pub use policy::Policy;
 pub use rules::{Backoff, Breaker, Budget, Flapping, HostRules, Mode, Rules};
 
 #[cfg(test)]

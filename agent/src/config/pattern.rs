@@ -74,6 +74,16 @@ impl Pattern {
         Ok(Self { kind: matcher, target: WildMatch::new(target), paths })
     }
 
+    /// A path glob that stands for files, whatever is done with them.
+    pub fn on_paths(glob: &str) -> Result<Self, PatternError> {
+        Self::parse(&format!("{ON_PATHS}*:{glob}"))
+    }
+
+    /// Whether it stands for this file.
+    pub fn covers_path(&self, path: &Path) -> bool {
+        !has_parent(path) && self.paths.as_ref().is_some_and(|paths| paths.is_match(path))
+    }
+
     /// Whether it covers an action. What is asked for is compared as it is: a `*` in it is no pattern.
     pub fn matches(&self, kind: &str, target: &str) -> bool {
         if kind.starts_with(ON_PATHS) {

@@ -1,17 +1,12 @@
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::raw;
-use super::{ConfigError, Mode, Pattern, Rules, guard};
+use super::{Access, ConfigError, Mode, Pattern, Rules, guard};
 use crate::action::Collect;
-
-/// The interfaces of the contract that `[grant] read` can name.
-pub const READABLE: [&str; 1] = ["services"];
 
 /// The operator's decision on one use of a plugin.
 #[derive(Debug, Clone)]
@@ -27,7 +22,7 @@ pub struct Policy {
     /// What the plugin is configured with.
     pub config: serde_json::Value,
     /// What it may look at.
-    pub read: BTreeSet<String>,
+    pub access: Access,
     /// What it may do.
     pub rules: Arc<Rules>,
     /// SHA-256 of the file.
@@ -55,10 +50,7 @@ impl Policy {
         for line in &raw.grant.actions {
             grant.push(Pattern::parse(line.get_ref()).map_err(|error| at(line.span(), error.to_string()))?);
         }
-        if let Some(unknown) = raw.grant.read.iter().find(|name| !READABLE.contains(&name.get_ref().as_str())) {
-            let message = format!("nothing called `{}` can be read; valid: {}", unknown.get_ref(), READABLE.join(", "));
-            return Err(at(unknown.span(), message));
-        }
+        let access = Access::read(&raw.grant.read).map_err(|(span, message)| at(span, message))?;
         let mut collect: Vec<Collect> = Vec::new();
         for entry in &raw.collect {
             collect.push(entry.get_ref().parse().map_err(|error| at(entry.span(), format!("{error}")))?);
@@ -69,6 +61,7 @@ impl Policy {
             collect,
             collect_timeout: raw.guard.collect_timeout.unwrap_or(Rules::default().collect_timeout),
             grant,
+            explains: raw.grant.explains,
             unattended: raw.grant.unattended,
             priority: raw.priority.unwrap_or(default.priority),
             attempts: raw.guard.attempts.unwrap_or(default.attempts),
@@ -89,7 +82,7 @@ impl Policy {
             plugin,
             sha256: raw.sha256.map(|pin| pin.into_inner().to_ascii_lowercase()),
             config,
-            read: raw.grant.read.into_iter().map(Spanned::into_inner).collect(),
+            access,
             rules: Arc::new(rules),
             digest: hex(&Sha256::digest(text)),
             text: text.to_owned(),
@@ -104,7 +97,7 @@ impl Policy {
             plugin: plugin.to_owned(),
             sha256: None,
             config: serde_json::json!({}),
-            read: BTreeSet::new(),
+            access: Access::default(),
             rules: Arc::new(Rules { mode: Mode::Observe, ..Rules::default() }),
             digest: String::new(),
             text: String::new(),
@@ -181,7 +174,8 @@ mod tests {
             services = ["nginx.service"]
             [grant]
             actions = ["service.restart:nginx.service"]
-            read = ["services"]
+            read = ["services", "files:/var/log/**"]
+            explains = ["app-*"]
             unattended = true
             [guard]
             attempts = 5
@@ -219,7 +213,7 @@ mod tests {
         assert_eq!(*policy.rules, Rules::default());
         assert_eq!(policy.rules.mode, Mode::Observe);
         assert!(!policy.rules.unattended && !policy.rules.unrecorded);
-        assert!(policy.rules.grant.is_empty() && policy.read.is_empty());
+        assert!(policy.rules.grant.is_empty() && policy.access.read.is_empty());
     }
 
     #[test]

@@ -221,6 +221,7 @@ pub(super) struct Policy {
 pub(super) struct Grant {
     pub actions: Vec<Spanned<String>>,
     pub read: Vec<Spanned<String>>,
+    pub explains: Vec<String>,
     pub unattended: bool,
 }
 

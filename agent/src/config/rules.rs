@@ -36,6 +36,9 @@ pub struct Rules {
     pub mode: Mode,
     /// Which actions on which targets; what is not named is not done.
     pub grant: Vec<Pattern>,
+    /// Targets (`*` as in file names) whose faults its own may explain: while an incident of this policy names one as its
+    /// consequence, nothing is done about that one.
+    pub explains: Vec<String>,
     /// Whether what cannot be undone is done without asking a person.
     pub unattended: bool,
     /// Who acts first on a shared target: the higher.
@@ -72,6 +75,7 @@ impl Default for Rules {
             attempts: 3,
             cooldown: Duration::ZERO,
             backoff: Backoff::default(),
+            explains: Vec::new(),
             unattended: false,
             priority: 50,
             budget: None,

@@ -1,5 +1,14 @@
 use super::{Answer, Guard, Later, Request, Waits};
 
+/// Why another incident is the cause of this one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Because {
+    /// Its target is one that this one's needs.
+    Needs(String),
+    /// It says so, and its policy may.
+    Told,
+}
+
 /// What a target depends on is at fault itself: that is healed first.
 pub(super) struct Caused;
 
@@ -9,8 +18,11 @@ impl Guard for Caused {
     }
 
     fn judge(&self, request: &Request<'_>) -> Answer {
-        let Some((incident, target)) = request.cause else { return Answer::Allow };
-        let reason = format!("{} depends on {target}, which has incident {incident}", request.target);
+        let Some((incident, because)) = request.cause else { return Answer::Allow };
+        let reason = match because {
+            Because::Needs(target) => format!("{} depends on {target}, which has incident {incident}", request.target),
+            Because::Told => format!("incident {incident} says that it brought {} down", request.target),
+        };
         Answer::Suppress(Later { until: None, waits: Some(Waits::Cause(incident.to_owned())), reason })
     }
 }

@@ -18,6 +18,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 pub use budget::Bucket;
+pub use cause::Because;
 pub use flapping::Flaps;
 
 use crate::action::Action;
@@ -53,7 +54,7 @@ pub struct Request<'a> {
     /// The incident that has one of the targets, or goes first on it: its id and why.
     pub rival: Option<(&'a str, &'a str)>,
     /// The open incident at something the targets depend on: its id and target.
-    pub cause: Option<(&'a str, &'a str)>,
+    pub cause: Option<(&'a str, &'a Because)>,
     /// Plans under way on this host.
     pub under_way: usize,
     /// The buckets that count for this plan: what each is for, its budget, and what is in it.

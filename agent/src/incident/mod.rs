@@ -1,6 +1,7 @@
 //! Incidents: from a finding to its resolution. Knows no collector and no actuator by name.
 
 mod engine;
+mod herald;
 mod hold;
 mod ident;
 pub mod ledger;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::State;
 use crate::action::{Action, Outcome};
 use crate::clock::Timestamp;
-use crate::signal::Attribute;
+use crate::signal::{Attribute, Value};
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -48,6 +48,18 @@ pub struct Fault {
     pub summary: String,
     /// What the plugin saw.
     pub evidence: Vec<Attribute>,
+}
+
+impl Fault {
+    /// The targets that it says to have brought down: the texts of its evidence `fault.consequence`.
+    pub fn consequences(&self) -> impl Iterator<Item = &str> {
+        self.evidence.iter().filter(|attribute| attribute.key == "fault.consequence").filter_map(|attribute| {
+            match &attribute.value {
+                Value::Text(target) => Some(target.as_str()),
+                _ => None,
+            }
+        })
+    }
 }
 
 /// What `detect` says of a fault.

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+use super::herald::Herald;
 use super::ledger::Ledger;
-use super::{Effect, Engine, Input, Question, Record, State, Step};
+use super::{About, Effect, Engine, Input, Question, Record, State, Step};
 use crate::action::Outcome;
 use crate::action::actuator::Order;
 use crate::clock::Clock;
@@ -41,6 +42,8 @@ pub struct Doors {
     pub reply: Box<dyn Fn(u64, Result<String, String>) + Send>,
     /// There are new notices in the ledger.
     pub noticed: Box<dyn Fn() + Send>,
+    /// An incident moved.
+    pub moved: Box<dyn Fn(About, State) + Send>,
 }
 
 /// Takes a question to the instance of a policy.
@@ -98,6 +101,8 @@ pub struct Runner {
     flush: Option<Duration>,
     /// What is wrong with the ledger at the moment.
     trouble: watch::Sender<Trouble>,
+    /// Tells of moves.
+    herald: Herald,
     /// How much the ledger keeps, and when to look at that again.
     keeping: Option<(LedgerSettings, Duration)>,
 }
@@ -111,6 +116,7 @@ impl Runner {
         inputs: mpsc::Receiver<Input>,
         doors: Doors,
     ) -> Self {
+        let herald = Herald::knowing(engine.incidents());
         let trouble = Trouble { unwritable: None, reserve_spent: ledger.reserve_spent() };
         let trouble = watch::Sender::new(trouble);
         Self {
@@ -123,6 +129,7 @@ impl Runner {
             effects: Vec::new(),
             flush: None,
             trouble,
+            herald,
             keeping: None,
         }
     }
@@ -140,6 +147,9 @@ impl Runner {
 
     /// Runs until every sender of inputs is gone. `first` is what the restored engine decided already.
     pub async fn run(mut self, first: Step) {
+        let standing: Vec<(About, State)> =
+            self.engine.incidents().map(|incident| (About::from(incident), incident.state)).collect();
+        standing.into_iter().for_each(|(about, state)| (self.doors.moved)(about, state));
         self.take(first);
         let mut inputs = Vec::with_capacity(STEP);
         loop {
@@ -169,7 +179,12 @@ impl Runner {
     fn take(&mut self, step: Step) {
         let now = self.clock.now().mono;
         let urgent = step.is_urgent();
-        step.records.iter().for_each(tell);
+        for record in &step.records {
+            tell(record);
+            if let Some((about, state)) = self.herald.hear(record) {
+                (self.doors.moved)(about, state);
+            }
+        }
         if !step.records.is_empty() {
             self.flush.get_or_insert(now + LINGER);
         }

@@ -385,7 +385,7 @@ pub(super) fn configured(
         return Err(format!("the plugin's sha256 is {}, the policy pins {pin}", loaded.digest));
     }
     schema::check(policy, &loaded.description).map_err(|error| error.to_string())?;
-    let mut instance = Instance::new(sandbox, loaded, policy.name.clone(), &policy.read, interfaces)
+    let mut instance = Instance::new(sandbox, loaded, policy.name.clone(), &policy.access, interfaces)
         .map_err(|error| error.to_string())?;
     let subscription = instance.configure(&policy.config, clock.now().wall).map_err(|error| error.to_string())?;
     Ok((instance, subscription))

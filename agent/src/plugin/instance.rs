@@ -1,6 +1,5 @@
 //! One plugin under one policy: a store with exactly one instance in it, and the six calls of the contract.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use super::imports::{GRANTABLE, Host, Interfaces, linker};
 use super::limits;
 use super::loader::{LoadError, Loaded};
 use crate::clock::Timestamp;
+use crate::config::Access;
 use crate::incident::{Cause, Finding, Incident, Recovery, Verdict};
 use crate::signal::{Batch, Subscription};
 
@@ -57,24 +57,24 @@ impl std::fmt::Debug for Instance {
 }
 
 impl Instance {
-    /// Instantiates a plugin for a policy that grants it to `read`.
+    /// Instantiates a plugin for a policy that grants it this access.
     pub fn new(
         sandbox: &Sandbox,
         loaded: &Loaded,
         policy: Arc<str>,
-        read: &BTreeSet<String>,
+        access: &Access,
         interfaces: Interfaces,
     ) -> Result<Self, LoadError> {
-        if let Some(word) = loaded.needs().into_iter().find(|word| !read.contains(*word)) {
+        if let Some(word) = loaded.needs().into_iter().find(|word| !access.read.contains(*word)) {
             let interface = GRANTABLE.iter().find(|(_, granted)| *granted == word).map_or(word, |(name, _)| name);
             return Err(LoadError::NotGranted { interface: interface.to_owned(), word: word.to_owned() });
         }
         let link = |error: wasmtime::Error| LoadError::Link(format!("{error:#}"));
-        let linker = linker(sandbox.engine(), read).map_err(link)?;
+        let linker = linker(sandbox.engine(), &access.read).map_err(link)?;
         let pre = PluginPre::new(linker.instantiate_pre(&loaded.component).map_err(link)?).map_err(link)?;
         // The same plugin under the same policy draws the same numbers: a replay decides as the live run did.
         let seed = Sha256::new().chain_update(&*loaded.digest).chain_update(&*policy).finalize().into();
-        let mut store = Store::new(sandbox.engine(), Host::new(policy, interfaces, seed));
+        let mut store = Store::new(sandbox.engine(), Host::new(policy, interfaces, access.files.clone(), seed));
         store.limiter(|host| &mut host.limits);
         store.set_hostcall_fuel(limits::HOSTCALL_FUEL);
         store.epoch_deadline_callback(look_at_clock);

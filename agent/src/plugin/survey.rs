@@ -46,7 +46,7 @@ pub fn survey(plugins: &Path, policies: &Path) -> Result<Survey, String> {
 }
 
 fn try_on(sandbox: &Sandbox, policy: &Policy, plugin: &Loaded) -> Result<(), String> {
-    let interfaces = Interfaces { state: None, services: Arc::new(StatusTable::default()) };
+    let interfaces = Interfaces { state: None, services: Arc::new(StatusTable::default()), needs: None };
     configured(sandbox, policy, plugin, interfaces, &SystemClock::new()).map(drop)
 }
 

@@ -3,7 +3,6 @@
 //! All three compare each reading with a threshold and answer with those above it and the mean of all: the plugin
 //! `bench-readings`, a function here, and `check.c`. Before anything is measured they must agree.
 
-use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::hint::black_box;
 use std::path::Path;
@@ -13,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Error, Result, ensure};
 use salve::clock::Timestamp;
+use salve::config::Access;
 use salve::incident::Finding;
 use salve::plugin::{Instance, Interfaces, Loaded, Sandbox};
 use salve::service::StatusTable;
@@ -86,8 +86,8 @@ pub(super) fn run(setting: &Setting, report: &mut Report) -> Result<()> {
 fn instance(bytes: &[u8]) -> Result<Instance> {
     let sandbox = Sandbox::new().map_err(Error::msg)?;
     let loaded = Loaded::new(&sandbox, bytes)?;
-    let interfaces = Interfaces { state: None, services: Arc::new(StatusTable::default()) };
-    let mut instance = Instance::new(&sandbox, &loaded, "bench".into(), &BTreeSet::new(), interfaces)?;
+    let interfaces = Interfaces { state: None, services: Arc::new(StatusTable::default()), needs: None };
+    let mut instance = Instance::new(&sandbox, &loaded, "bench".into(), &Access::default(), interfaces)?;
     instance.configure(&json!({ "threshold": THRESHOLD }), Timestamp::default())?;
     let new_series = (0..READINGS).map(|number| Series {
         number,

@@ -77,6 +77,7 @@ async fn storm(state: &Path, count: usize) -> Result<f64> {
         settled: Box::new(|_| {}),
         reply: Box::new(|_, _| {}),
         noticed: Box::new(|| {}),
+        moved: Box::new(|_, _| {}),
     };
     let runner = tokio::spawn(Runner::new(engine, ledger, clock.clone(), inbox, doors).run(first));
     let rules = Arc::new(rules()?);

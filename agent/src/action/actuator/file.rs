@@ -6,9 +6,9 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::parameters::Parameters;
-use super::walk::{self, Found};
 use crate::action::Action;
 use crate::config::Rules;
+use crate::walk::{self, Found};
 
 /// How long it may take; what is not done by then is left.
 const LIMIT: Duration = Duration::from_secs(60);

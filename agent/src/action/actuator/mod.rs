@@ -11,7 +11,6 @@ mod parameters;
 mod process;
 mod run;
 mod service;
-mod walk;
 
 use std::collections::BTreeMap;
 use std::fmt;

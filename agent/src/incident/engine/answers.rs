@@ -4,7 +4,7 @@ use super::load::{Load, Owner};
 use super::{Engine, Move};
 use crate::clock::Now;
 use crate::config::{Budget, Rules};
-use crate::guard::{Answer, Bucket, Later, Request};
+use crate::guard::{Answer, Because, Bucket, Later, Request};
 use crate::incident::message::{Reply, Step, Topic};
 use crate::incident::{Cause, Ground, NoticeKind, Pending, Plan, Record, Recovery, Resolution, State, Verdict};
 
@@ -133,7 +133,7 @@ impl Engine {
             holds: &self.holds,
             trip: self.trip.as_ref(),
             rival: rival.as_ref().map(|(rival, why)| (rival.as_str(), *why)),
-            cause: cause.as_ref().map(|(cause, target)| (cause.as_str(), target.as_str())),
+            cause: cause.as_ref().map(|(cause, because)| (cause.as_str(), because)),
             under_way: self.under_way.len() + offered,
             buckets: &Load::described(&proposal.buckets),
             flapping,
@@ -160,19 +160,35 @@ impl Engine {
         first.map(|other| (other.clone(), "is about the same target and has the higher priority"))
     }
 
-    /// The open incident at something the targets depend on, unless that one is a consequence of this.
-    fn cause(&self, id: &str, ground: &Ground) -> Option<(String, String)> {
+    /// The open incident at something the targets depend on, or that says to have brought them down, unless that one is a
+    /// consequence of this.
+    fn cause(&self, id: &str, ground: &Ground) -> Option<(String, Because)> {
         let candidates = ground
             .requires
             .iter()
             .filter_map(|name| Some((name, self.by_target.get(name)?)))
-            .flat_map(|(name, ids)| ids.iter().map(move |other| (name, other)));
+            .flat_map(|(name, ids)| ids.iter().map(move |other| (other, Because::Needs(name.clone()))));
+        let explained = ground
+            .targets
+            .iter()
+            .filter_map(|name| Some((name, self.explained.get(name)?)))
+            .flat_map(|(name, ids)| ids.iter().map(move |other| (name, other)))
+            .filter(|(name, other)| self.may_explain(other, name))
+            .map(|(_, other)| (other, Because::Told));
         let is_cause = |other: &String| {
             other != id
                 && self.cases.get(other).is_some_and(|case| case.incident.state != State::Orphaned)
                 && !self.leads_to(other, id)
         };
-        candidates.into_iter().find(|(_, other)| is_cause(other)).map(|(name, other)| (other.clone(), name.clone()))
+        let found = candidates.chain(explained).find(|(other, _)| is_cause(other));
+        found.map(|(other, because)| (other.clone(), because))
+    }
+
+    /// Whether the operator lets an incident's policy say what its faults bring down.
+    fn may_explain(&self, id: &str, target: &str) -> bool {
+        let office = self.cases.get(id).and_then(|case| self.offices.get(case.incident.policy.as_str()));
+        office
+            .is_some_and(|office| office.rules.explains.iter().any(|it| wildmatch::WildMatch::new(it).matches(target)))
     }
 
     /// Whether following the causes of `from` comes to `to`.

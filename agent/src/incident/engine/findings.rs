@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::{Engine, Move, key, notify};
+use super::{Engine, Move, key, notify, strike};
 use crate::clock::{Now, Timestamp};
 use crate::config::Flapping;
 use crate::guard::Flaps;
@@ -15,6 +15,13 @@ impl Engine {
         let Some(office) = self.offices.get(policy) else { return };
         if let Some(case) = self.by_fault.get(&key(policy, &fault)).and_then(|id| self.cases.get_mut(id)) {
             if case.incident.fault != fault {
+                let id = case.incident.id.clone();
+                for target in case.incident.fault.consequences() {
+                    strike(&mut self.explained, target, &id);
+                }
+                for target in fault.consequences() {
+                    self.explained.entry(target.to_owned()).or_default().insert(id.clone());
+                }
                 case.incident.fault = fault.clone();
                 step.records.push(Record::Raised { id: case.incident.id.clone(), fault });
             }

@@ -102,6 +102,8 @@ pub struct Engine {
     by_fault: HashMap<Key, String>,
     by_target: HashMap<String, BTreeSet<String>>,
     by_policy: HashMap<String, BTreeSet<String>>,
+    /// Incidents by the targets they say to have brought down.
+    explained: HashMap<String, BTreeSet<String>>,
     due: BTreeSet<(Duration, Due)>,
     recency: HashMap<(String, String), Recency>,
     /// Which incident's plan has a target.
@@ -131,6 +133,11 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Engine {
+    /// Every open incident.
+    pub fn incidents(&self) -> impl Iterator<Item = &Incident> {
+        self.cases.values().map(|case| &case.incident)
+    }
+
     /// How many incidents are open.
     pub fn open(&self) -> usize {
         self.cases.len()
@@ -362,6 +369,9 @@ impl Engine {
         self.by_fault.insert(key(&incident.policy, &incident.fault), id.clone());
         self.by_target.entry(incident.fault.target.clone()).or_default().insert(id.clone());
         self.by_policy.entry(incident.policy.clone()).or_default().insert(id.clone());
+        for target in incident.fault.consequences() {
+            self.explained.entry(target.to_owned()).or_default().insert(id.clone());
+        }
         self.cases.insert(id, Case::new(incident));
     }
 
@@ -370,17 +380,21 @@ impl Engine {
         let case = self.cases.remove(id)?;
         self.forget_due(id, case.due);
         self.by_fault.remove(&key(&case.incident.policy, &case.incident.fault));
-        for (index, name) in
-            [(&mut self.by_target, &case.incident.fault.target), (&mut self.by_policy, &case.incident.policy)]
-        {
-            if let Some(ids) = index.get_mut(name) {
-                ids.remove(id);
-                if ids.is_empty() {
-                    index.remove(name);
-                }
-            }
-        }
+        let fault = &case.incident.fault;
+        strike(&mut self.by_target, &fault.target, id);
+        strike(&mut self.by_policy, &case.incident.policy, id);
+        fault.consequences().for_each(|target| strike(&mut self.explained, target, id));
         Some(case)
+    }
+}
+
+/// Takes an incident out of an index.
+fn strike(index: &mut HashMap<String, BTreeSet<String>>, name: &str, id: &str) {
+    if let Some(ids) = index.get_mut(name) {
+        ids.remove(id);
+        if ids.is_empty() {
+            index.remove(name);
+        }
     }
 }
 

@@ -78,6 +78,7 @@ impl Engine {
             by_fault: HashMap::new(),
             by_target: HashMap::new(),
             by_policy: HashMap::new(),
+            explained: HashMap::new(),
             due: BTreeSet::new(),
             recency: past.recency,
             locks: HashMap::new(),

@@ -748,6 +748,28 @@ fn persons_hear_of_what_was_healed_and_what_failed() {
 }
 
 #[test]
+fn what_another_policy_explains_waits_for_the_root_and_is_looked_at_when_that_is_over() {
+    let mut desk = Desk::new(auto());
+    let tree = Rules { mode: Mode::Observe, explains: vec!["shop-*".into()], ..Rules::default() };
+    desk.arrive_as("tree", tree, "other");
+    let consequence = |target: &str| crate::signal::Attribute::new("fault.consequence", target);
+    let root = |targets: &[&str]| {
+        let evidence = targets.iter().map(|target| consequence(target)).collect();
+        Finding::Present(Fault { kind: "root".into(), evidence, ..fault("db") })
+    };
+    desk.find_as("tree", root(&["shop-api", "bank"]));
+    desk.propose("web", "shop-api");
+    assert_eq!(desk.state_of("shop-api"), State::Suppressed);
+    desk.propose("web", "bank");
+    assert_eq!(desk.state_of("bank"), State::Recovering, "nobody lets the policy explain that one");
+    desk.find_as("tree", root(&[]));
+    desk.propose("web", "shop-web");
+    assert_eq!(desk.state_of("shop-web"), State::Recovering, "not said any more");
+    desk.find_as("tree", Finding::Cleared { kind: "root".into(), target: "db".into() });
+    assert_ne!(desk.state_of("shop-api"), State::Suppressed);
+}
+
+#[test]
 fn a_hold_whose_time_is_over_leaves_the_record() {
     let mut desk = Desk::new(auto());
     let pause = |lasting| Word::Pause { policy: None, target: None, lasting, reason: String::new() };

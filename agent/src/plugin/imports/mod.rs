@@ -1,5 +1,6 @@
 //! What a plugin can call: a file per interface. What a policy does not grant is not linked.
 
+mod files;
 mod log;
 mod services;
 mod state;
@@ -16,8 +17,9 @@ use wasmtime_wasi::WasiCtx;
 use super::contract::bindings::salve::plugin as contract;
 use super::limits;
 use crate::clock::Timestamp;
+use crate::config::Pattern;
 use crate::incident::ledger::PluginState;
-use crate::service::StatusTable;
+use crate::service::{Services, StatusTable};
 
 /// What stands behind the interfaces: shared by all instances.
 #[derive(Debug, Clone)]
@@ -26,12 +28,16 @@ pub struct Interfaces {
     pub state: Option<Arc<PluginState>>,
     /// Behind `services`.
     pub services: Arc<StatusTable>,
+    /// Behind `services`, too; none where a plugin is only inspected.
+    pub needs: Option<Arc<Services>>,
 }
 
 /// The host as one instance sees it.
 pub(super) struct Host {
     pub(super) policy: Arc<str>,
     pub(super) interfaces: Interfaces,
+    /// Which files it may see.
+    pub(super) files: Vec<Pattern>,
     pub(super) limits: StoreLimits,
     /// The time of the call, for the guest's clocks.
     pub(super) moment: wasi::Moment,
@@ -48,11 +54,12 @@ pub(super) struct Host {
 
 impl Host {
     /// A host for an instance of `policy`. Random numbers come from `seed`.
-    pub(super) fn new(policy: Arc<str>, interfaces: Interfaces, seed: [u8; 32]) -> Self {
+    pub(super) fn new(policy: Arc<str>, interfaces: Interfaces, files: Vec<Pattern>, seed: [u8; 32]) -> Self {
         let moment = wasi::Moment::default();
         Self {
             policy,
             interfaces,
+            files,
             limits: StoreLimitsBuilder::new()
                 .memory_size(limits::MEMORY)
                 .table_elements(limits::TABLE_ELEMENTS)
@@ -82,7 +89,8 @@ impl Host {
 }
 
 /// Which interfaces exist, and under which word a policy grants them; none for those every plugin has.
-pub(super) const GRANTABLE: [(&str, &str); 1] = [("salve:plugin/services", "services")];
+pub(super) const GRANTABLE: [(&str, &str); 2] =
+    [("salve:plugin/files", "files"), ("salve:plugin/services", "services")];
 
 /// A linker with WASI, `log`, `state`, and the interfaces that `read` grants.
 pub(super) fn linker(engine: &Engine, read: &BTreeSet<String>) -> wasmtime::Result<Linker<Host>> {
@@ -91,6 +99,9 @@ pub(super) fn linker(engine: &Engine, read: &BTreeSet<String>) -> wasmtime::Resu
     contract::types::add_to_linker::<_, HasSelf<_>>(&mut linker, |host: &mut Host| host)?;
     contract::log::add_to_linker::<_, HasSelf<_>>(&mut linker, |host: &mut Host| host)?;
     contract::state::add_to_linker::<_, HasSelf<_>>(&mut linker, |host: &mut Host| host)?;
+    if read.contains("files") {
+        contract::files::add_to_linker::<_, HasSelf<_>>(&mut linker, |host: &mut Host| host)?;
+    }
     if read.contains("services") {
         contract::services::add_to_linker::<_, HasSelf<_>>(&mut linker, |host: &mut Host| host)?;
     }

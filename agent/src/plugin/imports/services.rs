@@ -11,4 +11,8 @@ impl Services for Host {
             None => Err(format!("no policy watches the service `{name}`")),
         })
     }
+
+    fn dependencies(&mut self, name: String) -> wasmtime::Result<Vec<String>> {
+        Ok(self.interfaces.needs.as_ref().map_or_else(Vec::new, |needs| needs.requires(&name).into_iter().collect()))
+    }
 }

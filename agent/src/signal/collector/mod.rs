@@ -5,6 +5,7 @@
 
 mod health;
 pub mod host;
+pub mod incident;
 pub mod service;
 
 pub use health::{Condition, Health, SourceView};

@@ -30,24 +30,24 @@ enum Part {
 
 /// A regular file, as it was when it was found.
 #[derive(Debug)]
-pub(super) struct Found {
-    pub(super) path: PathBuf,
-    pub(super) metadata: Metadata,
+pub(crate) struct Found {
+    pub(crate) path: PathBuf,
+    pub(crate) metadata: Metadata,
 }
 
 /// What a target stands for.
 #[derive(Debug, Default)]
-pub(super) struct Walk {
+pub(crate) struct Walk {
     /// Regular files.
-    pub(super) files: BTreeMap<PathBuf, Metadata>,
+    pub(crate) files: BTreeMap<PathBuf, Metadata>,
     /// What matched but is left alone, or could not be looked into, and why.
-    pub(super) skipped: BTreeSet<String>,
+    pub(crate) skipped: BTreeSet<String>,
     /// Whether the target is a glob: one that matches nothing is no mistake.
-    pub(super) is_glob: bool,
+    pub(crate) is_glob: bool,
 }
 
 /// Every regular file that `target` stands for: an absolute path or glob without `..`.
-pub(super) fn find(target: &str, deadline: Instant) -> Result<Walk, String> {
+pub(crate) fn find(target: &str, deadline: Instant) -> Result<Walk, String> {
     let parts = parts(target)?;
     let is_glob = parts.iter().any(|part| !matches!(part, Part::Name(_)));
     let mut walker = Walker { walk: Walk { is_glob, ..Walk::default() }, deadline };
@@ -191,7 +191,7 @@ impl Walker {
 
 impl Found {
     /// Removes this file's name, if it still is this file's.
-    pub(super) fn unlink(&self) -> Result<(), String> {
+    pub(crate) fn unlink(&self) -> Result<(), String> {
         let (parent, name) = self.parent().map_err(|error| self.fail(&error))?;
         let now = look(&parent, name).map_err(|error| self.fail(&error))?;
         self.is_same(&now)?;
@@ -199,7 +199,7 @@ impl Found {
     }
 
     /// Opens this file for reading and writing, if it still is this one.
-    pub(super) fn open(&self) -> Result<File, String> {
+    pub(crate) fn open(&self) -> Result<File, String> {
         let (parent, name) = self.parent().map_err(|error| self.fail(&error))?;
         // Should it have become a pipe, opening it must not wait for somebody at the other end.
         let file = open_at(&parent, name, OFlags::RDWR | OFlags::NONBLOCK).map_err(|error| self.fail(&error.into()))?;
@@ -208,7 +208,7 @@ impl Found {
     }
 
     /// Says that something did not work with this file.
-    pub(super) fn fail(&self, error: &io::Error) -> String {
+    pub(crate) fn fail(&self, error: &io::Error) -> String {
         format!("{}: {error}", self.path.display())
     }
 
