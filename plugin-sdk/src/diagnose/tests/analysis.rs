@@ -150,6 +150,16 @@ fn a_gate_that_two_others_share_is_on_the_way_of_either() {
 }
 
 #[test]
+fn the_way_to_the_root_never_leads_through_a_not() {
+    let tree = tree(
+        "[event.x]\n[event.y]\n[tree.calm]\nany = ['x', 'y']\n[tree.t]\nany = [{ any = [{ not = 'calm' }] }, 'x']",
+    );
+    let explanations = tree.explain("t", &Observed::new().with("x", true).with("y", true));
+    assert_eq!(explanations.len(), 1);
+    assert_eq!(explanations[0].path, ["t", "x"]);
+}
+
+#[test]
 fn the_best_of_very_many_sets_are_found_without_looking_at_the_others() {
     // 12 of 24 whose probabilities are alike, and one that is greater: 2,704,156 sets.
     let events: String =

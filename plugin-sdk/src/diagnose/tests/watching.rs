@@ -1,5 +1,7 @@
 use super::tree;
-use crate::diagnose::Observer;
+use crate::batch::SeriesTable;
+use crate::bindings::salve::plugin::types::Batch as WireBatch;
+use crate::diagnose::{Observer, Truth};
 use crate::testing::{Harness, TestSample};
 use crate::{Attribute, Batch, Event, Fault, Finding, Incident, Recovery, Remediator, Subscription};
 
@@ -136,6 +138,31 @@ fn an_event_counts_for_a_while_and_its_absence_after_as_long() {
         assert_eq!(batch(&mut plugin, &[], vec![]).of("oom").0, "True");
     }
     assert_eq!(batch(&mut plugin, &[], vec![]).of("oom"), ("False", "not seen for 5s"));
+}
+
+#[test]
+fn a_late_word_of_an_earlier_event_changes_nothing() {
+    let mut plugin = watching();
+    let oom = |at: u64| Event { at, ..Event::new("kernel.oom_kill", "web1").with("code", 137) };
+    batch(&mut plugin, &[], vec![]);
+    (0..9).for_each(|_| drop(plugin.batch(&[], vec![])));
+    assert_eq!(batch(&mut plugin, &[], vec![oom(11_000_000_000), oom(1)]).of("oom").0, "True");
+}
+
+#[test]
+fn after_signals_were_dropped_nobody_knows_what_did_not_happen() {
+    let mut observer = Observer::new(&tree(TREE));
+    let mut series = SeriesTable::default();
+    let mut known = |seconds: u64, dropped: u64| {
+        let (new_series, gone_series, readings, events) = Default::default();
+        let at = seconds * 1_000_000_000;
+        observer.batch(&Batch::new(WireBatch { at, new_series, gone_series, readings, events, dropped }, &mut series));
+        observer.observed().truth("oom")
+    };
+    let expected = [(1, 0, Truth::Unknown), (6, 0, Truth::False), (7, 3, Truth::Unknown), (11, 0, Truth::Unknown)];
+    for (seconds, dropped, truth) in expected.into_iter().chain([(12, 0, Truth::False)]) {
+        assert_eq!(known(seconds, dropped), truth, "{seconds} s");
+    }
 }
 
 #[test]
