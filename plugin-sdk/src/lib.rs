@@ -54,6 +54,8 @@ mod action;
 mod batch;
 #[doc(hidden)]
 pub mod bindings;
+pub mod detect;
+pub mod diagnose;
 mod duration;
 mod event;
 mod evidence;
