@@ -56,12 +56,12 @@ impl Observer {
                 Condition::Incident(_) => {}
                 Condition::Metric(metric) => {
                     let matching = wanted(&metric.attributes);
-                    subscription.metrics.push(Selector { name: metric.name.clone(), matching });
+                    subscription.metrics.push(Selector { name: metric.name.clone(), matching, body: None });
                 }
                 Condition::Event(event) => {
                     let subject = Attribute::new("subject", event.subject.as_str());
                     let matching = wanted(&event.attributes).into_iter().chain([subject]).collect();
-                    subscription.events.push(Selector { name: event.name.clone(), matching });
+                    subscription.events.push(Selector { name: event.name.clone(), matching, body: None });
                 }
                 Condition::Service(service) => subscription = subscription.service(&service.name),
             }
