@@ -140,7 +140,7 @@ fn the_time_to_a_limit_has_an_interval() {
     assert!(crossing.earliest < crossing.expected && crossing.expected < crossing.latest.unwrap(), "{crossing:?}");
     assert!(crossing.confidence >= 0.974, "{crossing:?}");
     // Within a horizon that ends before the interval does.
-    let cut = grows.time_to(Limit::above(250.0), crossing.expected + STEP).unwrap();
+    let cut = grows.time_to(Limit::above(250.0), crossing.expected).unwrap();
     assert_eq!((cut.expected, cut.earliest, cut.latest), (crossing.expected, crossing.earliest, None));
     assert!((0.5..0.974).contains(&cut.confidence), "{cut:?}");
     // Damped, it never gets there.
@@ -185,6 +185,29 @@ fn the_longest_season_fits_into_the_state() {
     assert!(day.forecast(STEP).is_some());
     let size = serde_json::to_vec(&day).unwrap().len();
     assert!(size < 48 * 1024, "{size}");
+}
+
+#[test]
+fn errors_of_long_ago_fade() {
+    let mut noise = normal_noise(12);
+    let values = (0..3600).map(|n| if n < 3000 { noise() } else { 5.0 * noise() });
+    let louder = filled(HoltWinters::new(STEP).weights(0.1, 0.0, 0.0), values);
+    let deviation = louder.forecast(STEP).unwrap().deviation;
+    // Of all errors alike it would be 2.3.
+    assert!((4.0..6.0).contains(&deviation), "{deviation}");
+}
+
+#[test]
+fn a_model_that_lost_its_way_learns_anew() {
+    let mut lost = filled(HoltWinters::new(STEP).weights(0.999, 0.999, 0.0), (0..30).map(f64::from));
+    let mut has_learnt_anew = false;
+    for n in 3..600 {
+        // Of eleven steps one has a value, and the slope runs away in the others.
+        lost.push(at(110 * n), 1.0);
+        has_learnt_anew |= lost.forecast(STEP).is_none();
+        assert!(lost.forecast(STEP).is_none_or(|forecast| forecast.value.is_finite()), "{lost:?}");
+    }
+    assert!(has_learnt_anew);
 }
 
 proptest! {

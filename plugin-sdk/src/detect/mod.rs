@@ -39,7 +39,8 @@
 //! These rules hold for all of them.
 //!
 //! - A value that is no number, is infinite or beyond ±1e100 is ignored, and so is one that is not later than the last.
-//! - After ten in a row that are earlier than the last one, the clock was set back, and the piece begins anew.
+//! - After ten in a row that are earlier than the last one, the clock was set back, and the piece begins anew; a
+//!   [`Threshold`] that was raised stays raised until its readings say otherwise.
 //! - Nothing panics, and memory is bounded, whatever comes in.
 //! - `None` means: not known yet. A plugin that has just been started then says nothing, and what the agent knows stands.
 //! - They are plain data: an author keeps one in [`state`](crate::state) and goes on with it by [`Resume::resume`].
@@ -59,6 +60,8 @@ mod robust_z;
 mod spread;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod threshold;
 mod timestamp;
 mod trend;

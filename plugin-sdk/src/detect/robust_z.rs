@@ -24,7 +24,7 @@ pub struct RobustZ {
     setup: Setup,
     clock: Clock,
     values: VecDeque<f64>,
-    /// Where they are put in order; kept so that nothing is allocated for each sample.
+    /// Where they are put in order: empty in between, and kept so that nothing is allocated for each sample.
     #[serde(skip)]
     scratch: Vec<f64>,
 }
@@ -78,9 +78,13 @@ impl RobustZ {
     }
 
     fn spread(&mut self) -> Option<Spread> {
-        self.scratch.clear();
+        if self.values.len() < LEARN {
+            return None;
+        }
         self.scratch.extend(&self.values);
-        if self.values.len() < LEARN { None } else { Spread::of(&mut self.scratch) }
+        let spread = Spread::of(&mut self.scratch);
+        self.scratch.clear();
+        spread
     }
 }
 

@@ -42,3 +42,17 @@ pub(super) fn nanoseconds(duration: Duration) -> u64 {
 pub(super) fn seconds(seconds: f64) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_as_far_as_it_goes() {
+        assert_eq!(Timestamp::from(Duration::MAX), Timestamp(u64::MAX));
+        assert_eq!(Timestamp::from(Duration::from_millis(3)), Timestamp(3_000_000));
+        assert_eq!(Timestamp(5).since(Timestamp(3)), Duration::from_nanos(2));
+        assert_eq!(Timestamp(3).since(Timestamp(5)), Duration::ZERO);
+        assert_eq!([seconds(0.5), seconds(-1.0), seconds(f64::NAN)], [Some(Duration::from_millis(500)), None, None]);
+    }
+}
