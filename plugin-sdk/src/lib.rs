@@ -43,7 +43,8 @@
 //! salve_plugin_sdk::export!(MemoryGuard);
 //! ```
 //!
-//! Where a plan may not be enough, a [`Ladder`] says what comes after it.
+//! What a signal says over time (a limit, a trend, a shift) the pieces of [`detect`](mod@detect) tell. Where a plan may not be
+//! enough, a [`Ladder`] says what comes after it.
 //!
 //! The crate compiles natively too, so a plugin's logic is tested with plain `cargo test`: see [`testing`].
 //!

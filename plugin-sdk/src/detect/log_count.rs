@@ -69,7 +69,7 @@ impl LogRule {
 
 /// What a [`LogCount`] says of a class and group.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
+pub struct LogChange {
     /// The name of the class.
     pub class: String,
     /// The group; empty where lines are not grouped.
@@ -126,7 +126,7 @@ impl LogCount {
 
     /// Takes in a line. `at` is since the Unix epoch; a time before that of an earlier call counts as that. A class that has
     /// no rule is not counted. Of a group's name the first 256 bytes tell it from others.
-    pub fn line(&mut self, at: Duration, class: &str, group: &str) -> Option<Change> {
+    pub fn line(&mut self, at: Duration, class: &str, group: &str) -> Option<LogChange> {
         let rule = *self.rules.get(class)?;
         self.now = self.now.max(at);
         let group = group.get(..group.floor_char_boundary(MAX_GROUP)).unwrap_or_default();
@@ -137,12 +137,12 @@ impl LogCount {
         let counter = self.counters.entry(key).or_default();
         counter.add(self.now, &rule);
         let raised = counter.change(self.now, &rule)?;
-        Some(Change { class: class.into(), group: group.into(), raised, count: counter.count })
+        Some(LogChange { class: class.into(), group: group.into(), raised, count: counter.count })
     }
 
     /// Lets time pass without a line: what has become quiet is cleared, and forgotten once its hold-off is over. To be
     /// called with each batch.
-    pub fn pass(&mut self, at: Duration) -> Vec<Change> {
+    pub fn pass(&mut self, at: Duration) -> Vec<LogChange> {
         self.now = self.now.max(at);
         let (now, rules) = (self.now, &self.rules);
         let mut changes = Vec::new();
@@ -150,7 +150,7 @@ impl LogCount {
             let Some(rule) = rules.get(class) else { return false };
             counter.leave(now, rule);
             if let Some(raised) = counter.change(now, rule) {
-                changes.push(Change { class: class.clone(), group: group.clone(), raised, count: counter.count });
+                changes.push(LogChange { class: class.clone(), group: group.clone(), raised, count: counter.count });
             }
             counter.raised || counter.count > 0 || counter.is_held(now, rule)
         });
@@ -246,11 +246,11 @@ mod tests {
         assert_eq!(count.line(s(5), "oom", ""), None);
         assert_eq!(count.line(s(11), "oom", ""), None, "the first has left");
         let change = count.line(s(15), "oom", "").unwrap();
-        assert_eq!(change, Change { class: "oom".into(), group: String::new(), raised: true, count: 3 });
+        assert_eq!(change, LogChange { class: "oom".into(), group: String::new(), raised: true, count: 3 });
         assert_eq!(count.line(s(16), "oom", ""), None, "it is raised already");
         assert!(count.pass(s(25)).is_empty() && count.is_raised("oom", ""));
         let cleared = count.pass(s(26));
-        assert!(matches!(&cleared[..], [Change { raised: false, count: 1, .. }]), "{cleared:?}");
+        assert!(matches!(&cleared[..], [LogChange { raised: false, count: 1, .. }]), "{cleared:?}");
         assert_eq!(count.line(s(26), "unheard of", ""), None);
     }
 
