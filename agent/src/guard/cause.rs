@@ -1,6 +1,15 @@
+use std::time::Duration;
+
 use super::{Answer, Guard, Later, Request, Waits};
 
+/// How long to wait before looking again at something that is going down.
+const FALL: Duration = Duration::from_secs(1);
+
 /// What a target depends on is at fault itself: that is healed first.
+///
+/// What is going down at this moment has no incident yet, and may have one in a moment: a database whose manager still runs
+/// its stop command takes down at once what is connected to it. Healed first, that would have the manager bring the database
+/// back, and the database's own recovery would then restart both.
 pub(super) struct Caused;
 
 impl Guard for Caused {
@@ -9,8 +18,35 @@ impl Guard for Caused {
     }
 
     fn judge(&self, request: &Request<'_>) -> Answer {
-        let Some((incident, target)) = request.cause else { return Answer::Allow };
-        let reason = format!("{} depends on {target}, which has incident {incident}", request.target);
-        Answer::Suppress(Later { until: None, waits: Some(Waits::Cause(incident.to_owned())), reason })
+        if let Some((incident, target)) = request.cause {
+            let reason = format!("{} depends on {target}, which has incident {incident}", request.target);
+            return Answer::Suppress(Later { until: None, waits: Some(Waits::Cause(incident.to_owned())), reason });
+        }
+        let Some(target) = request.falling else { return Answer::Allow };
+        let reason = format!("{} depends on {target}, which is going down", request.target);
+        Answer::Defer(Later { until: Some(request.now.mono.saturating_add(FALL)), waits: None, reason })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guard::testing::{Plan, seconds};
+
+    #[test]
+    fn a_consequence_waits_for_the_incident_of_its_cause_and_for_one_that_is_about_to_come() {
+        let falling = Some("db.service");
+        let Answer::Suppress(later) =
+            (Plan { cause: Some(("1a", "db.service")), falling, ..Plan::default() }).judge(&Caused)
+        else {
+            panic!("it was let through")
+        };
+        assert_eq!((later.until, later.waits), (None, Some(Waits::Cause("1a".into()))));
+        let Answer::Defer(later) = (Plan { falling, ..Plan::default() }).judge(&Caused) else {
+            panic!("it was let through")
+        };
+        assert_eq!((later.until, later.waits), (Some(seconds(1001)), None));
+        assert!(later.reason.contains("depends on db.service, which is going down"), "{}", later.reason);
+        assert_eq!(Plan::default().judge(&Caused), Answer::Allow);
     }
 }

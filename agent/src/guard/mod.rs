@@ -54,6 +54,8 @@ pub struct Request<'a> {
     pub rival: Option<(&'a str, &'a str)>,
     /// The open incident at something the targets depend on: its id and target.
     pub cause: Option<(&'a str, &'a str)>,
+    /// Something they depend on that is going down at this moment.
+    pub falling: Option<&'a str>,
     /// Plans under way on this host.
     pub under_way: usize,
     /// The buckets that count for this plan: what each is for, its budget, and what is in it.
