@@ -1,6 +1,6 @@
 //! Guards end to end: what is held back, why, and how it goes on.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "the helpers of tests fail as the tests do")]
+#![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
