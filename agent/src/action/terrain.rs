@@ -40,8 +40,9 @@ impl Terrain for Host {
         let requires = targets.iter().flat_map(|target| self.services.requires(target));
         let requires: BTreeSet<String> = requires.filter(|name| !targets.contains(name)).collect();
         let falling = requires.iter().find(|name| self.is_falling(name)).cloned();
+        let leans = requires.iter().any(|name| self.status.get(name).is_some());
         let irreversible = actions.iter().filter_map(|action| action.cannot_be_undone(&self.commands)).collect();
-        Ground { targets, requires, falling, irreversible }
+        Ground { targets, requires, falling, leans, irreversible }
     }
 }
 
@@ -72,12 +73,13 @@ mod tests {
         assert_eq!(ground.targets, set(&["process.stuck", &pid.to_string(), "web"]));
         assert_eq!(ground.requires, set(&["db.service"]));
         assert_eq!(ground.irreversible.len(), 1, "{:?}", ground.irreversible);
-        assert_eq!(ground.falling, None);
+        assert_eq!((ground.falling, ground.leans), (None, false));
 
         // What it needs is going down.
         let (name, active_state) = ("db.service".to_owned(), ActiveState::Deactivating);
         assert!(status.put(ServiceStatus { name, active_state, ..started }));
-        assert_eq!(host.ground("web", &[]).falling.as_deref(), Some("db.service"));
+        let ground = host.ground("web", &[]);
+        assert_eq!((ground.falling.as_deref(), ground.leans), (Some("db.service"), true));
         assert_eq!(host.ground("other", &[]).falling, None);
 
         // A number is a process only where the action is about one.

@@ -5,6 +5,10 @@ use super::{Answer, Guard, Later, Request, Waits};
 /// How long to wait before looking again at something that is going down.
 const FALL: Duration = Duration::from_secs(1);
 
+/// How much later than news of what depends on it news of a death may come: both are of one moment, and their order is left
+/// to chance.
+const MOMENT: Duration = Duration::from_millis(100);
+
 /// What a target depends on is at fault itself: that is healed first.
 ///
 /// What is going down at this moment has no incident yet, and may have one in a moment: a database whose manager still runs
@@ -22,9 +26,18 @@ impl Guard for Caused {
             let reason = format!("{} depends on {target}, which has incident {incident}", request.target);
             return Answer::Suppress(Later { until: None, waits: Some(Waits::Cause(incident.to_owned())), reason });
         }
-        let Some(target) = request.falling else { return Answer::Allow };
-        let reason = format!("{} depends on {target}, which is going down", request.target);
-        Answer::Defer(Later { until: Some(request.now.mono.saturating_add(FALL)), waits: None, reason })
+        let defer = |wait, reason| {
+            Answer::Defer(Later { until: Some(request.now.mono.saturating_add(wait)), waits: None, reason })
+        };
+        if let Some(target) = request.falling {
+            return defer(FALL, format!("{} depends on {target}, which is going down", request.target));
+        }
+        if request.leans && request.age < MOMENT {
+            let reason =
+                format!("what {} depends on may be going down as well; that shows in a moment", request.target);
+            return defer(MOMENT - request.age, reason);
+        }
+        Answer::Allow
     }
 }
 
@@ -48,5 +61,10 @@ mod tests {
         assert_eq!((later.until, later.waits), (Some(seconds(1001)), None));
         assert!(later.reason.contains("depends on db.service, which is going down"), "{}", later.reason);
         assert_eq!(Plan::default().judge(&Caused), Answer::Allow);
+        let Answer::Defer(later) = (Plan { leans: true, age: MOMENT / 4, ..Plan::default() }).judge(&Caused) else {
+            panic!("it was let through")
+        };
+        assert_eq!(later.until, Some(seconds(1000) + MOMENT / 4 * 3));
+        assert_eq!((Plan { leans: true, age: MOMENT, ..Plan::default() }).judge(&Caused), Answer::Allow);
     }
 }

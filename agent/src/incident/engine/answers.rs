@@ -135,6 +135,8 @@ impl Engine {
             rival: rival.as_ref().map(|(rival, why)| (rival.as_str(), *why)),
             cause: cause.as_ref().map(|(cause, target)| (cause.as_str(), target.as_str())),
             falling: proposal.ground.falling.as_deref(),
+            leans: proposal.ground.leans,
+            age: Duration::from_nanos(now.wall.as_nanos().saturating_sub(incident.opened_at.as_nanos())),
             under_way: self.under_way.len() + offered,
             buckets: &Load::described(&proposal.buckets),
             flapping,
