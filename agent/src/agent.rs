@@ -118,7 +118,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
         tracing::info!(incidents = past.open.len(), "carrying on with what is open");
     }
     let ceiling = settings.host.ceiling;
-    let terrain = Host::new(services.clone(), settings.commands.clone());
+    let terrain = Host::new(services.clone(), table.clone(), settings.commands.clone());
     let (engine, first) = Engine::restore(settings.host, Chain::standard(), Box::new(terrain), past, now);
     let messages = notifier.clone();
     let actuators = Arc::new(Actuators::new(actuator::Parts {

@@ -7,9 +7,12 @@
 
 pub mod agent;
 pub mod lab;
+pub mod notices;
 pub mod plugin;
 pub mod process;
 pub mod readme;
 pub mod reaper;
+pub mod receiver;
 pub mod run;
+pub mod stack;
 pub mod wait;

@@ -22,6 +22,20 @@ pub fn service_restart() -> PathBuf {
     path
 }
 
+/// The plugin for tests of this name, from where `cargo xtask test` puts them.
+///
+/// # Panics
+/// When it has not been built.
+#[track_caller]
+pub fn guest(name: &str) -> PathBuf {
+    let path = match agent::target() {
+        Ok(target) => target.join("guests").join(name).with_extension("wasm"),
+        Err(error) => panic!("{error}"),
+    };
+    assert!(path.is_file(), "no {}: `cargo xtask test` builds it", path.display());
+    path
+}
+
 /// Another build of the same plugin: a valid component of the same behaviour and with another digest, by one more custom
 /// section at its end, which holds `note`.
 #[track_caller]
@@ -40,16 +54,25 @@ pub fn another_build(plugin: &Path, note: &str) -> Vec<u8> {
 
 /// A policy for `service-restart` that looks after one service, grants what the plugin asks for, and loses no time.
 pub fn policy(mode: &str, service: &str) -> String {
+    policy_for(mode, &[service])
+}
+
+/// Like [`policy`], for several services.
+pub fn policy_for(mode: &str, services: &[&str]) -> String {
+    let kinds = ["service.restart", "service.start", "service.reset-failed"];
+    let actions = services.iter().flat_map(|service| kinds.map(|kind| format!("{kind}:{service}")));
+    let actions: Vec<String> = actions.collect();
+    // Rust's way to write a list of strings is TOML's, too.
     format!(
         r#"plugin = "service-restart"
 mode = "{mode}"
 
 [config]
-services = ["{service}"]
+services = {services:?}
 settle = "50ms"
 
 [grant]
-actions = ["service.restart:{service}", "service.start:{service}", "service.reset-failed:{service}"]
+actions = {actions:?}
 
 [guard]
 attempts = 3

@@ -55,6 +55,13 @@ impl Process {
         Pid::from_raw(numbers.split_whitespace().last()?.parse().ok()?)
     }
 
+    /// When it started, in clock ticks since the boot: field 22 of `/proc/PID/stat`.
+    pub fn start_time(&self) -> Option<u64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?;
+        // The second field, the name in parentheses, may hold spaces and parentheses itself.
+        stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
+    }
+
     /// Sends it `signal`.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         pidfd_send_signal(&self.pidfd, signal).with_context(|| format!("cannot signal {}", self.pid))

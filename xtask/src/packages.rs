@@ -40,6 +40,18 @@ pub(crate) const LAB: &[Package] = &[
         unit: Some("nginx.service"),
     },
     Package {
+        name: "postgresql",
+        proof: "pg_createcluster",
+        why: "databases to break and heal, one of several",
+        unit: Some("postgresql.service"),
+    },
+    Package {
+        name: "redis-server",
+        proof: "redis-server",
+        why: "a service that others depend on",
+        unit: Some("redis-server.service"),
+    },
+    Package {
         name: "prometheus-alertmanager",
         proof: "prometheus-alertmanager",
         why: "a receiver of notices",

@@ -4,19 +4,24 @@ use std::sync::Arc;
 use super::{Action, ActionKind};
 use crate::config::CommandSpec;
 use crate::incident::{Ground, Terrain};
-use crate::service::Services;
+use crate::service::{ActiveState, Services, StatusTable};
 
 /// The host as it is: who belongs to whom, and who needs whom.
 #[derive(Debug)]
 pub struct Host {
     services: Arc<Services>,
+    status: Arc<StatusTable>,
     commands: BTreeMap<String, CommandSpec>,
 }
 
 impl Host {
-    /// With these services and commands.
-    pub fn new(services: Arc<Services>, commands: BTreeMap<String, CommandSpec>) -> Self {
-        Self { services, commands }
+    /// With these services, the last known status of each that is watched, and these commands.
+    pub fn new(services: Arc<Services>, status: Arc<StatusTable>, commands: BTreeMap<String, CommandSpec>) -> Self {
+        Self { services, status, commands }
+    }
+
+    fn is_falling(&self, name: &str) -> bool {
+        self.status.get(name).is_some_and(|status| status.active_state == ActiveState::Deactivating)
     }
 }
 
@@ -33,9 +38,11 @@ impl Terrain for Host {
             }
         }
         let requires = targets.iter().flat_map(|target| self.services.requires(target));
-        let requires = requires.filter(|name| !targets.contains(name)).collect();
+        let requires: BTreeSet<String> = requires.filter(|name| !targets.contains(name)).collect();
+        let falling = requires.iter().find(|name| self.is_falling(name)).cloned();
+        let leans = requires.iter().any(|name| self.status.get(name).is_some());
         let irreversible = actions.iter().filter_map(|action| action.cannot_be_undone(&self.commands)).collect();
-        Ground { targets, requires, irreversible }
+        Ground { targets, requires, falling, leans, irreversible }
     }
 }
 
@@ -45,7 +52,7 @@ mod tests {
 
     use super::*;
     use crate::config::Settings;
-    use crate::service::Verb;
+    use crate::service::{ServiceStatus, Verb};
     use crate::signal::{Attribute, Value};
 
     #[tokio::test(flavor = "multi_thread")]
@@ -54,8 +61,10 @@ mod tests {
         let text = "[services.web]\nmanager = \"command\"\nstart = [\"sleep\", \"60\"]\nrequires = [\"db.service\"]\n";
         let settings = Settings::parse(Path::new("/etc/salve.toml"), text).unwrap();
         let services = Arc::new(Services::new(dir.path(), settings.services, Arc::new(|_| ())));
-        let pid = services.act(Verb::Start, "web").await.unwrap().after.main_pid.unwrap();
-        let host = Host::new(services.clone(), BTreeMap::new());
+        let started = services.act(Verb::Start, "web").await.unwrap().after;
+        let pid = started.main_pid.unwrap();
+        let status = Arc::new(StatusTable::default());
+        let host = Host::new(services.clone(), status.clone(), BTreeMap::new());
 
         let parameters = vec![Attribute::new("signal", Value::Text("KILL".into()))];
         let kill = Action { kind: "process.signal".into(), target: pid.to_string(), parameters };
@@ -64,6 +73,14 @@ mod tests {
         assert_eq!(ground.targets, set(&["process.stuck", &pid.to_string(), "web"]));
         assert_eq!(ground.requires, set(&["db.service"]));
         assert_eq!(ground.irreversible.len(), 1, "{:?}", ground.irreversible);
+        assert_eq!((ground.falling, ground.leans), (None, false));
+
+        // What it needs is going down.
+        let (name, active_state) = ("db.service".to_owned(), ActiveState::Deactivating);
+        assert!(status.put(ServiceStatus { name, active_state, ..started }));
+        let ground = host.ground("web", &[]);
+        assert_eq!((ground.falling.as_deref(), ground.leans), (Some("db.service"), true));
+        assert_eq!(host.ground("other", &[]).falling, None);
 
         // A number is a process only where the action is about one.
         let restart = Action { kind: "service.restart".into(), target: pid.to_string(), parameters: vec![] };

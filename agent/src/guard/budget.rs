@@ -46,6 +46,16 @@ impl Bucket {
         self.0 = self.0.max(now).saturating_add(interval(budget));
     }
 
+    /// The same bucket by another budget: as many tokens are missing as before.
+    pub fn converted(self, from: Budget, to: Budget, now: Duration) -> Self {
+        if from == to {
+            return self;
+        }
+        let missing = self.0.saturating_sub(now).div_duration_f64(interval(from).max(Duration::from_nanos(1)));
+        let full_in = Duration::try_from_secs_f64(missing * interval(to).as_secs_f64()).unwrap_or(Duration::MAX);
+        Self(now.saturating_add(full_in))
+    }
+
     /// Whether it is full, and as good as a new one.
     pub fn is_full(self, now: Duration) -> bool {
         self.0 <= now
@@ -75,6 +85,22 @@ mod tests {
         bucket.take(BUDGET, seconds(1120));
         assert_eq!(bucket.next(BUDGET, seconds(1120)), seconds(1240));
         assert!(!bucket.is_full(seconds(1700)) && bucket.is_full(seconds(1720)));
+    }
+
+    #[test]
+    fn by_another_budget_as_many_tokens_are_missing() {
+        let (one, now) = (Budget { count: 1, per: seconds(600) }, seconds(1000));
+        let mut bucket = Bucket::default();
+        bucket.take(one, now);
+        assert_eq!(bucket.next(one, now), seconds(1600));
+        let mut more = bucket.converted(one, BUDGET, now);
+        for _ in 0..4 {
+            assert_eq!(more.next(BUDGET, now), now);
+            more.take(BUDGET, now);
+        }
+        assert_eq!(more.next(BUDGET, now), seconds(1120));
+        assert_eq!(more.converted(BUDGET, one, now).converted(one, BUDGET, now), more);
+        assert_eq!(Bucket::default().converted(one, BUDGET, now).next(BUDGET, now), now);
     }
 
     #[test]

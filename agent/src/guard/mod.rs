@@ -55,6 +55,12 @@ pub struct Request<'a> {
     pub rival: Option<(&'a str, &'a str)>,
     /// The open incident at something the targets depend on: its id and target.
     pub cause: Option<(&'a str, &'a Because)>,
+    /// Something they depend on that is going down at this moment.
+    pub falling: Option<&'a str>,
+    /// Whether something they depend on is watched.
+    pub leans: bool,
+    /// How long ago the incident was opened.
+    pub age: Duration,
     /// Plans under way on this host.
     pub under_way: usize,
     /// The buckets that count for this plan: what each is for, its budget, and what is in it.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Answer, Bucket, Guard, Request};
+use super::{Answer, Because, Bucket, Guard, Request};
 use crate::action::Action;
 use crate::clock::{Now, Timestamp};
 use crate::config::{Budget, HostRules, Mode, Pattern, Rules, Window};
@@ -26,6 +26,10 @@ pub(super) struct Plan {
     pub cooldown: Duration,
     pub maintenance: Vec<Window>,
     pub holds: Vec<Hold>,
+    pub cause: Option<(&'static str, Because)>,
+    pub falling: Option<&'static str>,
+    pub leans: bool,
+    pub age: Duration,
     pub under_way: usize,
     pub buckets: Vec<(String, Budget, Bucket)>,
     pub irreversible: Vec<String>,
@@ -45,6 +49,10 @@ impl Default for Plan {
             cooldown: Duration::ZERO,
             maintenance: vec![],
             holds: vec![],
+            cause: None,
+            falling: None,
+            leans: false,
+            age: Duration::ZERO,
             under_way: 0,
             buckets: vec![],
             irreversible: vec![],
@@ -76,7 +84,10 @@ impl Plan {
             holds: &self.holds,
             trip: None,
             rival: None,
-            cause: None,
+            cause: self.cause.as_ref().map(|(incident, because)| (*incident, because)),
+            falling: self.falling,
+            leans: self.leans,
+            age: self.age,
             under_way: self.under_way,
             buckets: &self.buckets,
             flapping: None,

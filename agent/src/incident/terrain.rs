@@ -9,6 +9,10 @@ pub struct Ground {
     pub targets: BTreeSet<String>,
     /// What these depend on.
     pub requires: BTreeSet<String>,
+    /// The one of these that is going down at this moment, if one is: what comes of that is not known yet.
+    pub falling: Option<String>,
+    /// Whether one of these is watched: news of it may be a moment behind news of what depends on it.
+    pub leans: bool,
     /// The actions in it that cannot be undone, a phrase each.
     pub irreversible: Vec<String>,
 }

@@ -99,9 +99,11 @@ impl Observed {
     fn how(&self) -> String {
         let signal = self.exit_signal.map_or("a signal".to_owned(), |signal| format!("signal {signal}"));
         match self.result.as_str() {
-            "exit-code" => match self.exit_code {
-                Some(code) => format!("it exited with status {code}"),
-                None => "it exited with an error".to_owned(),
+            "exit-code" => match (self.exit_code, self.exit_signal) {
+                (Some(code), _) => format!("it exited with status {code}"),
+                // The result is then that of another process, such as a stop command that found nothing to stop.
+                (None, Some(_)) => format!("{signal} ended it"),
+                (None, None) => "it exited with an error".to_owned(),
             },
             "signal" => format!("{signal} ended it"),
             "core-dump" => format!("it crashed ({signal}) and dumped core"),

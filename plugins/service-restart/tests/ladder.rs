@@ -51,6 +51,15 @@ fn deaths_nobody_asked_for_are_faults_and_others_are_not() {
 }
 
 #[test]
+fn what_ended_a_service_is_told_also_where_the_result_is_that_of_its_stop_command() {
+    // Debian's PostgreSQL after `kill -9`: pg_ctlcluster has nothing to stop and exits with 2.
+    let killed = state("failed", "exit-code", Some(false)).with("process.exit.signal", 9_i64);
+    let findings = plugin().event(killed);
+    let [Finding::Present(fault)] = &findings[..] else { panic!("{findings:?}") };
+    assert_eq!(fault.summary, "nginx.service is failed: signal 9 ended it");
+}
+
+#[test]
 fn a_clean_exit_is_left_alone_where_the_operator_says_so() {
     let mut plugin =
         Harness::<ServiceRestart>::new(r#"{ "services": ["nginx.service"], "ignore-clean-exit": true }"#).unwrap();

@@ -26,6 +26,7 @@ mod network;
 mod power;
 mod room;
 mod skip;
+mod units;
 mod web;
 
 pub use available::{Missing, available};

@@ -81,7 +81,7 @@ impl Engine {
         };
         let incident = &case.incident;
         let ground = self.terrain.ground(&incident.fault.target, &plan.actions);
-        let buckets = self.load.buckets(&self.host, &rules, &incident.policy, &ground.targets, &plan.actions);
+        let buckets = self.load.buckets(&self.host, &rules, &incident.policy, &ground.targets, &plan.actions, now.mono);
         let proposal = Proposal { plan, ground, buckets };
         let mut answer = self.judge(id, &rules, &proposal, now, step);
         if answer == Answer::Allow
@@ -134,6 +134,9 @@ impl Engine {
             trip: self.trip.as_ref(),
             rival: rival.as_ref().map(|(rival, why)| (rival.as_str(), *why)),
             cause: cause.as_ref().map(|(cause, because)| (cause.as_str(), because)),
+            falling: proposal.ground.falling.as_deref(),
+            leans: proposal.ground.leans,
+            age: Duration::from_nanos(now.wall.as_nanos().saturating_sub(incident.opened_at.as_nanos())),
             under_way: self.under_way.len() + offered,
             buckets: &Load::described(&proposal.buckets),
             flapping,

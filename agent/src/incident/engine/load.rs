@@ -37,7 +37,8 @@ impl Owner {
 /// How much was done on this host lately: what budgets and the breaker go by.
 #[derive(Debug)]
 pub(super) struct Load {
-    buckets: HashMap<Owner, Bucket>,
+    /// Each with the budget that it was counted by: a policy may have another one by now.
+    buckets: HashMap<Owner, (Budget, Bucket)>,
     /// What policies did before the agent started; judged once their rules are known.
     begun: Vec<Begun>,
     changes: Vec<Change>,
@@ -59,10 +60,20 @@ impl Load {
         };
         for begun in &past.begun {
             for (owner, budget) in shared(host, &begun.targets, begun.reboot) {
-                load.buckets.entry(owner).or_default().take(budget, begun.at);
+                load.take(owner, budget, begun.at);
             }
         }
         load
+    }
+
+    fn bucket(&self, owner: &Owner, budget: Budget, now: Duration) -> Bucket {
+        self.buckets.get(owner).map(|(before, bucket)| bucket.converted(*before, budget, now)).unwrap_or_default()
+    }
+
+    fn take(&mut self, owner: Owner, budget: Budget, now: Duration) {
+        let mut bucket = self.bucket(&owner, budget, now);
+        bucket.take(budget, now);
+        self.buckets.insert(owner, (budget, bucket));
     }
 
     /// The rules of a policy are known: what it did before counts.
@@ -72,7 +83,7 @@ impl Load {
         self.begun = rest;
         for begun in own {
             for (owner, budget) in particular(rules, policy, &begun.targets) {
-                self.buckets.entry(owner).or_default().take(budget, begun.at);
+                self.take(owner, budget, begun.at);
             }
         }
     }
@@ -101,13 +112,14 @@ impl Load {
         policy: &str,
         targets: impl IntoIterator<Item = &'a String>,
         actions: &[Action],
+        now: Duration,
     ) -> Vec<(Owner, Budget, Bucket)> {
         let targets: Vec<String> = targets.into_iter().cloned().collect();
         let reboot = reboots(actions);
         let owners = shared(host, &targets, reboot).chain(particular(rules, policy, &targets));
         owners
             .map(|(owner, budget)| {
-                let bucket = self.buckets.get(&owner).copied().unwrap_or_default();
+                let bucket = self.bucket(&owner, budget, now);
                 (owner, budget, bucket)
             })
             .collect()
@@ -121,10 +133,10 @@ impl Load {
     /// A plan begins.
     pub(super) fn began(&mut self, buckets: Vec<(Owner, Budget, Bucket)>, actions: usize, now: Duration) {
         if self.buckets.len() > MANY {
-            self.buckets.retain(|_, bucket| !bucket.is_full(now));
+            self.buckets.retain(|_, (_, bucket)| !bucket.is_full(now));
         }
         for (owner, budget, _) in buckets {
-            self.buckets.entry(owner).or_default().take(budget, now);
+            self.take(owner, budget, now);
         }
         self.acted.extend(std::iter::repeat_n(now, actions));
     }

@@ -573,6 +573,23 @@ fn a_budget_is_kept_also_over_a_restart_of_the_agent() {
 }
 
 #[test]
+fn what_was_used_of_a_budget_counts_by_the_one_that_is_in_force() {
+    let backoff = Backoff { initial: Duration::ZERO, ..Backoff::default() };
+    let flapping = Flapping { enabled: false, ..Flapping::default() };
+    let rules = |count| Rules { budget: Some(Budget { count, per: seconds(600) }), backoff, flapping, ..auto() };
+    let mut desk = Desk::new(rules(1));
+    desk.heal("a");
+    desk.propose("web", "b");
+    assert_eq!(desk.state_of("b"), Deferred);
+    desk.arrive(rules(2), "more");
+    desk.verify(Verdict::Unhealthy("still there".into()));
+    desk.recover(act("b"));
+    assert_eq!(desk.state_of("b"), Recovering, "{}", desk.last_reason());
+    desk.propose("web", "c");
+    assert_eq!(desk.state_of("c"), Deferred, "two are used up");
+}
+
+#[test]
 fn only_so_many_plans_are_under_way_and_the_next_follows() {
     let mut desk = Desk::on(HostRules { max_plans: 1, ..HostRules::default() }, auto());
     for target in ["a", "b", "c"] {
