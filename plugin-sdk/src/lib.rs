@@ -58,6 +58,7 @@ mod duration;
 mod event;
 mod evidence;
 mod fault;
+pub mod history;
 mod incident;
 mod ladder;
 mod logging;

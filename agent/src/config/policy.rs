@@ -11,7 +11,7 @@ use super::{ConfigError, Mode, Pattern, Rules, guard};
 use crate::action::Collect;
 
 /// The interfaces of the contract that `[grant] read` can name.
-pub const READABLE: [&str; 1] = ["services"];
+pub const READABLE: [&str; 2] = ["history", "services"];
 
 /// The operator's decision on one use of a plugin.
 #[derive(Debug, Clone)]

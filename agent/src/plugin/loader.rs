@@ -13,7 +13,6 @@ use super::imports::{GRANTABLE, Interfaces};
 use super::instance::Instance;
 use super::limits;
 use crate::clock::Timestamp;
-use crate::service::StatusTable;
 
 /// The interface that makes a component a plugin.
 const REMEDIATOR: &str = "salve:plugin/remediator@";
@@ -126,9 +125,8 @@ impl Loaded {
 
     /// Asks the plugin what it is, on an instance that sees nothing of the host.
     fn describe(&self, sandbox: &Sandbox) -> Result<Description, LoadError> {
-        let nothing = Interfaces { state: None, services: Arc::new(StatusTable::default()) };
         let everything = GRANTABLE.iter().map(|(_, word)| (*word).to_owned()).collect();
-        let mut instance = Instance::new(sandbox, self, "describe".into(), &everything, nothing)?;
+        let mut instance = Instance::new(sandbox, self, "describe".into(), &everything, Interfaces::default())?;
         instance.describe(Timestamp::default()).map_err(|error| LoadError::Describe(error.to_string()))
     }
 }

@@ -11,7 +11,6 @@ use super::imports::Interfaces;
 use super::loader::Loaded;
 use crate::clock::SystemClock;
 use crate::config::Policy;
-use crate::service::StatusTable;
 
 /// What was looked at, each with what is wrong with it.
 #[derive(Debug, Default)]
@@ -46,8 +45,7 @@ pub fn survey(plugins: &Path, policies: &Path) -> Result<Survey, String> {
 }
 
 fn try_on(sandbox: &Sandbox, policy: &Policy, plugin: &Loaded) -> Result<(), String> {
-    let interfaces = Interfaces { state: None, services: Arc::new(StatusTable::default()) };
-    configured(sandbox, policy, plugin, interfaces, &SystemClock::new()).map(drop)
+    configured(sandbox, policy, plugin, Interfaces::default(), &SystemClock::new()).map(drop)
 }
 
 type Content = Result<Vec<u8>, String>;

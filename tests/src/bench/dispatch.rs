@@ -15,7 +15,6 @@ use anyhow::{Context, Error, Result, ensure};
 use salve::clock::Timestamp;
 use salve::incident::Finding;
 use salve::plugin::{Instance, Interfaces, Loaded, Sandbox};
-use salve::service::StatusTable;
 use salve::signal::{Batch, Reading, Series, SeriesName};
 use salve_tests::wait;
 use serde_json::json;
@@ -86,8 +85,7 @@ pub(super) fn run(setting: &Setting, report: &mut Report) -> Result<()> {
 fn instance(bytes: &[u8]) -> Result<Instance> {
     let sandbox = Sandbox::new().map_err(Error::msg)?;
     let loaded = Loaded::new(&sandbox, bytes)?;
-    let interfaces = Interfaces { state: None, services: Arc::new(StatusTable::default()) };
-    let mut instance = Instance::new(&sandbox, &loaded, "bench".into(), &BTreeSet::new(), interfaces)?;
+    let mut instance = Instance::new(&sandbox, &loaded, "bench".into(), &BTreeSet::new(), Interfaces::default())?;
     instance.configure(&json!({ "threshold": THRESHOLD }), Timestamp::default())?;
     let new_series = (0..READINGS).map(|number| Series {
         number,

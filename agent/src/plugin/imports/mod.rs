@@ -1,5 +1,6 @@
 //! What a plugin can call: a file per interface. What a policy does not grant is not linked.
 
+mod history;
 mod log;
 mod services;
 mod state;
@@ -18,14 +19,17 @@ use super::limits;
 use crate::clock::Timestamp;
 use crate::incident::ledger::PluginState;
 use crate::service::StatusTable;
+use crate::signal::History;
 
 /// What stands behind the interfaces: shared by all instances.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Interfaces {
     /// Behind `state`; none where a plugin is only inspected.
     pub state: Option<Arc<PluginState>>,
     /// Behind `services`.
     pub services: Arc<StatusTable>,
+    /// Behind `history`.
+    pub history: Arc<History>,
 }
 
 /// The host as one instance sees it.
@@ -82,7 +86,8 @@ impl Host {
 }
 
 /// Which interfaces exist, and under which word a policy grants them; none for those every plugin has.
-pub(super) const GRANTABLE: [(&str, &str); 1] = [("salve:plugin/services", "services")];
+pub(super) const GRANTABLE: [(&str, &str); 2] =
+    [("salve:plugin/history", "history"), ("salve:plugin/services", "services")];
 
 /// A linker with WASI, `log`, `state`, and the interfaces that `read` grants.
 pub(super) fn linker(engine: &Engine, read: &BTreeSet<String>) -> wasmtime::Result<Linker<Host>> {
@@ -93,6 +98,9 @@ pub(super) fn linker(engine: &Engine, read: &BTreeSet<String>) -> wasmtime::Resu
     contract::state::add_to_linker::<_, HasSelf<_>>(&mut linker, |host: &mut Host| host)?;
     if read.contains("services") {
         contract::services::add_to_linker::<_, HasSelf<_>>(&mut linker, |host: &mut Host| host)?;
+    }
+    if read.contains("history") {
+        contract::history::add_to_linker::<_, HasSelf<_>>(&mut linker, |host: &mut Host| host)?;
     }
     Ok(linker)
 }
