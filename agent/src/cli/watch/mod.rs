@@ -69,7 +69,9 @@ fn path(args: &WatchArgs) -> String {
     let mut query = Serializer::new(String::new());
     query.append_pair("metric", args.metric.as_deref().unwrap_or("*"));
     query.append_pair("window", &format!("{}ms", window.as_millis()));
-    args.matching.iter().for_each(|matching| drop(query.append_pair("match", matching)));
+    for matching in &args.matching {
+        query.append_pair("match", matching);
+    }
     // A list shows no course of things.
     if listing && !args.json {
         query.append_pair("points", "0");
@@ -137,9 +139,9 @@ struct Pause {
 impl Pause {
     fn new() -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let _guard = runtime.enter();
+        let entered = runtime.enter();
         let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        drop(_guard);
+        drop(entered);
         Ok(Self { runtime, interrupt, terminate })
     }
 

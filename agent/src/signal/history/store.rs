@@ -23,7 +23,7 @@ pub(super) struct Store {
     index: HashMap<Arc<SeriesName>, u32>,
     /// When it was last looked for what is too old.
     swept: u64,
-    /// Whether nothing is left to shed but whole series that still speak.
+    /// Whether nothing is left to shed but whole series that still speak: no new ones are begun.
     crowded: bool,
 }
 
@@ -87,10 +87,10 @@ impl Store {
         if let Some(place) = self.index.get(name) {
             return Some(*place);
         }
-        let weight = Track::weight(name);
-        if self.crowded && self.bytes + weight > self.target() {
+        if self.crowded {
             return None;
         }
+        let weight = Track::weight(name);
         let name = Arc::new(name.clone());
         let track = Some(Track::new(name.clone()));
         let place = match self.free.pop() {
@@ -125,7 +125,9 @@ impl Store {
             self.level();
             self.drop_whole(now);
         }
-        self.crowded &= self.bytes > self.target();
+        // New ones are begun again once there is room for many, or another that can go.
+        let silent = self.tracks().any(|track| track.last + SILENT < now);
+        self.crowded &= !silent && self.bytes > self.keep.budget / 2;
     }
 
     /// Takes from the largest rings.
