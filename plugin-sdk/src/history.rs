@@ -24,13 +24,64 @@ pub use crate::bindings::salve::plugin::history::Past;
 /// ```
 pub fn query(metric: &str, matching: &[(&str, &str)], window: Duration) -> Vec<Past> {
     let matching: Vec<_> = matching.iter().map(|(key, value)| Attribute::new(*key, *value)).collect();
-    #[cfg(target_family = "wasm")]
-    {
-        let window = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
-        crate::bindings::salve::plugin::history::query(metric, &matching, window)
+    imp::query(metric, &matching, u64::try_from(window.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(target_family = "wasm")]
+use crate::bindings::salve::plugin::history as imp;
+
+#[cfg(not(target_family = "wasm"))]
+pub(crate) mod imp {
+    use std::cell::RefCell;
+
+    use super::Past;
+    use crate::{Attribute, Attributes, Value};
+
+    thread_local! {
+        static HISTORY: RefCell<Vec<Past>> = const { RefCell::new(Vec::new()) };
     }
-    #[cfg(not(target_family = "wasm"))]
-    crate::testing::history(metric, &matching, window)
+
+    pub(crate) fn set(series: Vec<Past>) {
+        HISTORY.set(series);
+    }
+
+    pub(crate) fn query(metric: &str, matching: &[Attribute], window: u64) -> Vec<Past> {
+        let fits = |past: &Past| {
+            let has = |wanted: &Attribute| match (&wanted.value, past.get(&wanted.key)) {
+                (Value::Text(pattern), Some(Value::Text(text))) => like(pattern, text),
+                _ => false,
+            };
+            like(metric, &past.metric) && matching.iter().all(has)
+        };
+        HISTORY.with_borrow(|all| {
+            let now = all.iter().flat_map(|past| &past.samples).map(|(at, _)| *at).max().unwrap_or(0);
+            let from = now.saturating_sub(window.saturating_mul(1_000_000));
+            let within = |past: &Past| {
+                let samples = past.samples.iter().filter(|(at, _)| *at >= from).copied().collect();
+                Past { samples, ..past.clone() }
+            };
+            all.iter().filter(|past| fits(past)).map(within).filter(|past| !past.samples.is_empty()).collect()
+        })
+    }
+
+    /// Whether text is as a pattern in which `*` stands for anything and `?` for one sign.
+    fn like(pattern: &str, text: &str) -> bool {
+        let mut signs = pattern.chars();
+        match signs.next() {
+            None => text.is_empty(),
+            Some('*') => {
+                let rest = signs.as_str();
+                text.char_indices()
+                    .map(|(at, _)| at)
+                    .chain([text.len()])
+                    .any(|at| text.get(at..).is_some_and(|t| like(rest, t)))
+            }
+            Some(sign) => {
+                let mut others = text.chars();
+                others.next().is_some_and(|other| sign == '?' || sign == other) && like(signs.as_str(), others.as_str())
+            }
+        }
+    }
 }
 
 impl Attributes for Past {

@@ -23,14 +23,11 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use crate::bindings::salve::plugin::types::{Batch as WireBatch, Incident as WireIncident, Reading, Series};
-use crate::history::Past;
 use crate::runtime::Instance;
 use crate::{
-    Attempt, Attribute, Attributes, Cause, Event, Fault, Finding, Outcome, Plan, Recovery, Remediator, Subscription,
-    Value, Verdict,
+    Attempt, Attribute, Cause, Event, Fault, Finding, Outcome, Plan, Recovery, Remediator, Subscription, Value, Verdict,
 };
 
 /// One second, in the contract's nanoseconds.
@@ -155,51 +152,8 @@ pub(crate) fn service(name: &str) -> Result<Vec<Attribute>, String> {
     known.ok_or_else(|| format!("no policy watches the service `{name}`"))
 }
 
-thread_local! {
-    static HISTORY: RefCell<Vec<Past>> = const { RefCell::new(Vec::new()) };
-}
-
 /// What [`history::query`](crate::history::query) finds in this thread's tests. A window ends with the newest of all samples.
-pub fn set_history(series: Vec<Past>) {
-    HISTORY.set(series);
-}
-
 #[cfg(not(target_family = "wasm"))]
-pub(crate) fn history(metric: &str, matching: &[Attribute], window: Duration) -> Vec<Past> {
-    let fits = |past: &Past| {
-        let has = |wanted: &Attribute| match (&wanted.value, past.get(&wanted.key)) {
-            (Value::Text(pattern), Some(Value::Text(text))) => like(pattern, text),
-            _ => false,
-        };
-        like(metric, &past.metric) && matching.iter().all(has)
-    };
-    HISTORY.with_borrow(|all| {
-        let now = all.iter().flat_map(|past| &past.samples).map(|(at, _)| *at).max().unwrap_or(0);
-        let from = now.saturating_sub(u64::try_from(window.as_nanos()).unwrap_or(u64::MAX));
-        let within = |past: &Past| {
-            let samples = past.samples.iter().filter(|(at, _)| *at >= from).copied().collect();
-            Past { samples, ..past.clone() }
-        };
-        all.iter().filter(|past| fits(past)).map(within).filter(|past| !past.samples.is_empty()).collect()
-    })
-}
-
-/// Whether text is as a pattern in which `*` stands for anything and `?` for one sign.
-#[cfg(not(target_family = "wasm"))]
-fn like(pattern: &str, text: &str) -> bool {
-    let mut signs = pattern.chars();
-    match signs.next() {
-        None => text.is_empty(),
-        Some('*') => {
-            let rest = signs.as_str();
-            text.char_indices()
-                .map(|(at, _)| at)
-                .chain([text.len()])
-                .any(|at| text.get(at..).is_some_and(|t| like(rest, t)))
-        }
-        Some(sign) => {
-            let mut others = text.chars();
-            others.next().is_some_and(|other| sign == '?' || sign == other) && like(signs.as_str(), others.as_str())
-        }
-    }
+pub fn set_history(series: Vec<crate::history::Past>) {
+    crate::history::imp::set(series);
 }
