@@ -25,10 +25,10 @@ pub(super) fn lines(view: &HistoryView, metric: Option<&str>, width: usize) -> V
     match metric {
         Some(_) => lines.extend(view.series.iter().flat_map(|past| course(past, view, width))),
         None => {
-            let widest = view.series.iter().map(|past| name(past).chars().count()).max().unwrap_or(0);
+            // The names come last: where a line is cut, it is they that are.
             lines.extend(view.series.iter().map(|past| {
                 let ago = humantime::format_duration(std::time::Duration::from_secs(view.to.since(past.at).as_secs()));
-                format!("{:<widest$}  {:>9}  {ago} ago", name(past), number(past.last))
+                format!("{:>9}  {:>10}  {}", number(past.last), format!("{ago} ago"), name(past))
             }));
         }
     }
@@ -112,7 +112,8 @@ mod tests {
         assert_eq!(drawn[0], "system.*, last 1m 40s: 2023-11-14T22:15:00Z");
         assert_eq!(drawn[2], "system.memory.usage{system.memory.state=used}");
         assert!(drawn[3].contains("min 1G       mean 1.5G     max 2G       last 2G"), "{}", drawn[3]);
-        assert_eq!(lines(&view(), None, 80)[1], "system.memory.usage{system.memory.state=used}         2G  10s ago");
+        let listed = "       2G     10s ago  system.memory.usage{system.memory.state=used}";
+        assert_eq!(lines(&view(), None, 80)[1], listed);
         let nothing = HistoryView { series: vec![], ..view() };
         assert!(lines(&nothing, Some("x"), 80)[2].contains("`salve watch` lists"));
         assert!(lines(&nothing, None, 80)[2].contains("subscribed"));
