@@ -88,7 +88,7 @@ impl Track {
     pub(super) fn weight(name: &SeriesName) -> usize {
         let text = |text: &str| text.len() + 2 * size_of::<usize>();
         let attributes = name.attributes.iter().map(|pair| size_of_val(pair) + text(&pair.0) + text(&pair.1));
-        let index = 8 * size_of::<usize>();
+        let index = 4 * size_of::<(usize, u32)>();
         size_of::<Self>() + size_of::<SeriesName>() + index + text(&name.metric) + attributes.sum::<usize>()
     }
 
