@@ -24,8 +24,8 @@ use crate::incident::{Doors, Engine, Input, Runner};
 use crate::notify::Notifier;
 use crate::plugin::{Fleet, Interfaces, Parts, Sandbox};
 use crate::service::{Services, StatusTable};
-use crate::signal::Router;
 use crate::signal::collector::{self, Context, Health};
+use crate::signal::{History, Router};
 
 /// Inputs that wait for the engine; whoever brings more waits with them.
 const ENGINE_QUEUE: usize = 1024;
@@ -73,7 +73,8 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
     let listener = Api::listen(&settings.socket).await?;
 
     // Collectors and the router.
-    let router = Arc::new(Router::new());
+    let history = Arc::new(History::new(settings.history));
+    let router = Arc::new(Router::with_history(history.clone()));
     let table = Arc::new(StatusTable::default());
     let report = collector::service::report_to(router.clone(), table.clone(), clock.clone());
     let services = Arc::new(Services::new(&settings.state, settings.services, report.clone()));
@@ -96,7 +97,12 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
     let state = Arc::new(ledger.plugin_state()?);
     let parts = Parts {
         sandbox: Sandbox::new().map_err(AgentError::Sandbox)?,
-        interfaces: Interfaces { state: Some(state), services: table.clone(), needs: Some(services.clone()) },
+        interfaces: Interfaces {
+            state: Some(state),
+            services: table.clone(),
+            needs: Some(services.clone()),
+            history: history.clone(),
+        },
         router: router.clone(),
         clock: clock.clone(),
         engine: inputs.clone(),
@@ -162,6 +168,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
         trouble,
         notes: set_aside.into_iter().collect(),
         health,
+        history,
         notifier,
         desk,
         clock,

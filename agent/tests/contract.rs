@@ -13,7 +13,7 @@ use salve::incident::ledger::Ledger;
 use salve::incident::{Attempt, Fault, Finding, Incident, Recovery, Severity, State, Verdict};
 use salve::plugin::{CallError, Instance, Interfaces, LoadError, Loaded, Sandbox};
 use salve::service::{ActiveState, ManagerKind, ServiceStatus, StatusTable};
-use salve::signal::{Batch, Value};
+use salve::signal::{Batch, History, Router, Sample, Selector, SeriesName, Subscription, Value};
 use serde_json::{Value as Json, json};
 
 static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| Sandbox::new().unwrap());
@@ -31,7 +31,7 @@ fn loaded(stem: &str) -> Loaded {
 static MISBEHAVING: LazyLock<Loaded> = LazyLock::new(|| loaded("misbehaving"));
 
 fn nothing() -> Interfaces {
-    Interfaces { state: None, services: Arc::default(), needs: None }
+    Interfaces::default()
 }
 
 fn instance(loaded: &Loaded, config: Json) -> Result<Instance, CallError> {
@@ -262,7 +262,7 @@ fn a_plugin_sees_what_it_is_granted_and_nothing_else() {
         restarts: 0,
         stop_requested: Some(false),
     });
-    let interfaces = Interfaces { state: Some(state), services, needs: None };
+    let interfaces = Interfaces { state: Some(state), services, ..nothing() };
     let reader = loaded("reader");
     let look = |service: &str| {
         let mut instance = instance_with(&reader, json!({ "service": service }), interfaces.clone()).unwrap();
@@ -284,6 +284,46 @@ fn a_plugin_sees_what_it_is_granted_and_nothing_else() {
 }
 
 #[test]
+fn a_plugin_sees_what_the_metrics_were() {
+    let historian = loaded("historian");
+    assert_eq!(historian.needs().into_iter().collect::<Vec<_>>(), ["history"]);
+    let error = Instance::new(&SANDBOX, &historian, "test".into(), &Access::default(), nothing()).unwrap_err();
+    assert!(error.to_string().contains(r#"read = ["history"]"#), "{error}");
+
+    let history = Arc::new(History::default());
+    let router = Router::with_history(history.clone());
+    let metrics = vec![Selector::new("test.use", vec![])];
+    router.subscribe("somebody".into(), Subscription { metrics, ..Subscription::default() }, Arc::default());
+    let sample = |kind: &str, value: u64| Sample {
+        series: SeriesName { metric: "test.use".into(), attributes: vec![("kind".into(), kind.into())] },
+        value: value as f64,
+    };
+    let start = 1_700_000_000;
+    for second in 0..3000 {
+        // Six series are told of by fewer samples than there are.
+        let samples: Vec<_> = ["a", "b", "c", "d", "e", "f"].map(|kind| sample(kind, second)).to_vec();
+        router.publish_samples("test", at(start + second), &samples);
+    }
+    let interfaces = Interfaces { history, ..nothing() };
+    let look = |metric: &str, window: &str, now: u64| {
+        let config = json!({ "metric": metric, "window": window });
+        let mut instance = instance_with(&historian, config, interfaces.clone()).unwrap();
+        instance.detect(batch(now)).unwrap()
+    };
+    // What comes after the call does not exist yet.
+    let near = look("test.*", "10s", start + 100);
+    assert_eq!(near.len(), 6);
+    assert_eq!(evidence(&near, "samples"), &Value::Integer(11));
+    assert_eq!(evidence(&near, "last"), &Value::Number(100.0));
+    let all = look("test.use", "2h", start + 3000);
+    assert_eq!(evidence(&all, "samples"), &Value::Integer(16_384 / 6));
+    assert_eq!(evidence(&all, "first"), &Value::Integer(start as i64));
+    assert_eq!(evidence(&all, "last"), &Value::Number(2999.0));
+    assert_eq!(evidence(&all, "rising"), &Value::Boolean(true));
+    assert!(look("test", "2h", start + 3000).is_empty());
+}
+
+#[test]
 fn state_beyond_its_limits_is_refused_with_the_limit() {
     let dir = tempfile::tempdir().unwrap();
     let state = Arc::new(Ledger::open(dir.path()).unwrap().plugin_state().unwrap());
@@ -291,7 +331,7 @@ fn state_beyond_its_limits_is_refused_with_the_limit() {
     for n in 0..250 {
         state.set("test", &format!("earlier {n}"), b"").unwrap();
     }
-    let interfaces = Interfaces { state: Some(state), services: Arc::default(), needs: None };
+    let interfaces = Interfaces { state: Some(state), ..nothing() };
     let config = json!({ "in": "detect", "deed": "state-bomb" });
     let error = instance_with(&MISBEHAVING, config, interfaces).unwrap().detect(batch(2)).unwrap_err();
     assert!(error.to_string().contains("6 keys: there are 256 keys already"), "{error}");

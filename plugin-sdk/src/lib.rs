@@ -62,6 +62,7 @@ mod event;
 mod evidence;
 mod fault;
 pub mod files;
+pub mod history;
 mod incident;
 mod ladder;
 mod logging;

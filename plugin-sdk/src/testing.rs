@@ -181,3 +181,9 @@ pub(crate) fn service(name: &str) -> Result<Vec<Attribute>, String> {
     let known = SERVICES.with_borrow(|services| services.get(name).cloned());
     known.ok_or_else(|| format!("no policy watches the service `{name}`"))
 }
+
+/// What [`history::query`](crate::history::query) finds in this thread's tests. A window ends with the newest of all samples.
+#[cfg(not(target_family = "wasm"))]
+pub fn set_history(series: Vec<crate::history::Past>) {
+    crate::history::imp::set(series);
+}

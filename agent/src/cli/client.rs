@@ -16,7 +16,7 @@ use super::Outcome;
 use super::output::Page;
 
 /// What the agent answers to `GET path`; none if it says that there is no such thing, with its words for that.
-pub(super) fn get<T: DeserializeOwned>(socket: &Path, path: &str) -> anyhow::Result<Result<T, String>> {
+pub(crate) fn get<T: DeserializeOwned>(socket: &Path, path: &str) -> anyhow::Result<Result<T, String>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (status, body) = runtime.block_on(fetch(socket, Request::get(path), Bytes::new()))?;
     read(status, &body)

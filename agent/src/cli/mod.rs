@@ -10,6 +10,10 @@ mod output;
 mod plugin;
 mod report;
 mod status;
+mod watch;
+
+#[cfg(test)]
+pub(crate) use client::get;
 
 use std::path::PathBuf;
 
@@ -43,6 +47,8 @@ enum Command {
     Check(ConfigArgs),
     /// Show whether the agent is well, and what it runs.
     Status(OutputArgs),
+    /// Show the metrics that plugins subscribed to, as they go.
+    Watch(watch::WatchArgs),
     /// Have nothing done for now: at all, by a policy, or to a target. Detection goes on; it lasts over restarts.
     Pause(hold::PauseArgs),
     /// End a hold, or close the storm breaker.
@@ -82,6 +88,7 @@ impl Cli {
             Command::Agent(args) => agent::run(&args),
             Command::Check(args) => check::run(&args),
             Command::Status(args) => status::run(&socket, &args),
+            Command::Watch(args) => watch::run(&socket, &args),
             Command::Pause(args) => hold::pause(&socket, args),
             Command::Resume(args) => hold::resume(&socket, args),
             Command::Plugin(command) => plugin::run(&socket, command),

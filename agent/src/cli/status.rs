@@ -3,6 +3,7 @@ use std::path::Path;
 use super::output::Page;
 use super::{Outcome, OutputArgs, client, output};
 use crate::control::StatusView;
+use crate::signal::Usage;
 
 pub(super) fn run(socket: &Path, args: &OutputArgs) -> anyhow::Result<Outcome> {
     let status: StatusView = client::get(socket, "/v1/status")?.map_err(anyhow::Error::msg)?;
@@ -15,12 +16,24 @@ pub(super) fn run(socket: &Path, args: &OutputArgs) -> anyhow::Result<Outcome> {
     Ok(if problems.is_empty() { Outcome::Fine } else { Outcome::NotFine })
 }
 
+fn history(history: &Usage) -> String {
+    let size = |bytes: usize| bytesize::ByteSize(bytes as u64).to_string();
+    let early = match history.evicted {
+        0 => String::new(),
+        evicted => format!("; {evicted} samples gone before their time ([collect] history)"),
+    };
+    format!("history: {} series in {} of {}{early}", history.series, size(history.bytes), size(history.budget))
+}
+
 fn show(status: &StatusView, problems: &[String]) -> Page {
     let mut page = Page::default();
     let since = output::time(status.started_at);
     page.line(format_args!("salve {} (pid {}), since {since}, ceiling {}", status.version, status.pid, status.ceiling));
     let open: Vec<String> = status.open_incidents.iter().map(|(state, count)| format!("{count} {state}")).collect();
     page.line(format_args!("open incidents: {}", if open.is_empty() { "none".to_owned() } else { open.join(", ") }));
+    if status.history.series > 0 {
+        page.line(history(&status.history));
+    }
     for hold in &status.holds {
         let on = match (&hold.policy, &hold.target) {
             (None, None) => "everything".to_owned(),

@@ -5,7 +5,7 @@ use toml::Spanned;
 use super::Pattern;
 
 /// The interfaces of the contract that `[grant] read` can name.
-pub const READABLE: [&str; 2] = ["files", "services"];
+pub const READABLE: [&str; 3] = ["files", "history", "services"];
 
 /// What a plugin may look at: `[grant] read`.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -9,6 +9,7 @@ use super::requires::{self, Requires};
 use super::{Breaker, ConfigError, HostRules, command, raw};
 use crate::notify::Channel;
 use crate::service::command::CommandSpec;
+use crate::signal::Keep;
 
 /// The shortest collection interval: sysinfo gives no CPU utilisation below 200 ms.
 const MIN_INTERVAL: Duration = Duration::from_millis(200);
@@ -31,6 +32,8 @@ pub struct Settings {
     pub host: HostRules,
     /// How often metrics are read.
     pub interval: Duration,
+    /// How much of the metrics is kept.
+    pub history: Keep,
     /// Services under the `command` manager.
     pub services: BTreeMap<String, CommandSpec>,
     /// What `command.run` can run, by name.
@@ -96,6 +99,11 @@ impl Settings {
             state: base.join(raw.state),
             host,
             interval: raw.collect.interval,
+            history: Keep {
+                budget: usize::try_from(raw.collect.history).unwrap_or(usize::MAX),
+                full: raw.collect.history_full,
+                minutes: raw.collect.history_minutes,
+            },
             services,
             commands,
             notify,
@@ -264,6 +272,8 @@ mod tests {
             ("[agent]\nbreaker = { incident = 1 }", "unknown key `incident`; did you mean `incidents`?"),
             ("[ledger]\nreserve = \"much\"", "salve.toml:2:11: `much` is not a size such as"),
             ("[collect]\ninterval = \"1ms\"", "at least 200ms"),
+            ("[collect]\nhistory = \"much\"", "salve.toml:2:11: `much` is not a size such as"),
+            ("[collect]\nhistory-full = 60", "salve.toml:2:16: invalid type: integer `60`"),
             ("[services.demo]\nmanager = \"command\"\nstart = []", "salve.toml:3:9: a command is a list"),
             ("[services.\"a/b\"]\nmanager = \"command\"\nstart = [\"x\"]", "cannot name a service"),
             ("[services.\"a.service\"]\nmanager = \"command\"\nstart = [\"x\"]", "units need no entry"),

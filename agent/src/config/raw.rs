@@ -10,6 +10,7 @@ use toml::Spanned;
 use super::notify::Notify;
 use super::{Budget, Mode, ParameterType, budget, duration, number, size};
 use crate::incident::ledger::RESERVE;
+use crate::signal::Keep;
 
 /// `salve.toml`.
 #[derive(Debug, Deserialize)]
@@ -93,11 +94,18 @@ pub(super) struct Breaker {
 pub(super) struct Collect {
     #[serde(deserialize_with = "duration::read")]
     pub interval: Duration,
+    #[serde(deserialize_with = "size::read")]
+    pub history: u64,
+    #[serde(deserialize_with = "duration::read")]
+    pub history_full: Duration,
+    #[serde(deserialize_with = "duration::read")]
+    pub history_minutes: Duration,
 }
 
 impl Default for Collect {
     fn default() -> Self {
-        Self { interval: Duration::from_secs(1) }
+        let Keep { budget, full, minutes } = Keep::default();
+        Self { interval: Duration::from_secs(1), history: budget as u64, history_full: full, history_minutes: minutes }
     }
 }
 

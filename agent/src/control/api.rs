@@ -17,13 +17,14 @@ use tokio::sync::watch;
 use tokio::task::block_in_place;
 
 use super::peer::Peer;
-use super::{Collected, Desk, IncidentDetail, IncidentView, StatusView, ledger};
+use super::{Collected, Desk, IncidentDetail, IncidentView, StatusView, history, ledger};
 use crate::clock::{Clock, Timestamp};
 use crate::config::Mode;
 use crate::incident::ledger::{LedgerError, LedgerReader};
 use crate::incident::{Incident, Trouble, Word};
 use crate::notify::Notifier;
 use crate::plugin::FleetView;
+use crate::signal::History;
 use crate::signal::collector::Health;
 
 /// Incidents in one answer unless more are asked for.
@@ -62,6 +63,8 @@ pub struct Api {
     pub notes: Vec<String>,
     /// How the sources of signals do.
     pub health: Arc<Health>,
+    /// What the metrics were.
+    pub history: Arc<History>,
     /// Those who are told.
     pub notifier: Arc<Notifier>,
     /// Where persons' words go.
@@ -103,6 +106,7 @@ impl Api {
 
     /// Answers until its task ends.
     pub async fn serve(self, listener: UnixListener) -> io::Result<()> {
+        let history = history::routes(self.history.clone(), self.clock.clone());
         let routes = Routes::new()
             .route("/v1/status", get(status))
             .route("/v1/incidents", get(incidents))
@@ -113,7 +117,8 @@ impl Api {
             .route("/v1/report", get(ledger::report))
             .route("/v1/ledger/export", get(ledger::export))
             .fallback(|| async { Refusal(StatusCode::NOT_FOUND, "there is nothing here".to_owned()) })
-            .with_state(Arc::new(self));
+            .with_state(Arc::new(self))
+            .merge(history);
         axum::serve(listener, routes.into_make_service_with_connect_info::<Peer>()).await
     }
 }
@@ -149,6 +154,7 @@ async fn status(Shared(api): Shared<Arc<Api>>) -> Result<Json<StatusView>, Refus
         holds,
         breaker,
         sources: api.health.view(),
+        history: api.history.usage(),
         channels,
         fleet,
     }))

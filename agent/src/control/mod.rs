@@ -2,10 +2,12 @@
 
 mod api;
 mod desk;
+mod history;
 mod ledger;
 mod peer;
 mod view;
 
 pub use api::{Api, ApiError};
 pub use desk::Desk;
+pub use history::{HistoryView, PastView};
 pub use view::{Collected, IncidentDetail, IncidentView, StatusView};

@@ -10,8 +10,8 @@ use crate::incident::ledger::Transition;
 use crate::incident::{Attempt, Cause, Hold, Incident, Pending, Resolution, Severity, State, Trip};
 use crate::notify::ChannelView;
 use crate::plugin::FleetView;
-use crate::signal::Attribute;
 use crate::signal::collector::{Condition, SourceView};
+use crate::signal::{Attribute, Usage};
 
 /// `GET /v1/incidents`: an array of these, the newest first.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -131,6 +131,9 @@ pub struct StatusView {
     /// Sources of signals that somebody asks for, and how they do.
     #[serde(default)]
     pub sources: Vec<SourceView>,
+    /// What is kept of the metrics.
+    #[serde(default)]
+    pub history: Usage,
     /// Ways to tell people, and how they do.
     pub channels: Vec<ChannelView>,
     /// Plugins and policies.

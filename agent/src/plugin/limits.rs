@@ -60,6 +60,13 @@ pub const LOG_BURST: u32 = 100;
 /// See [`LOG_BURST`].
 pub const LOG_PER_SECOND: u32 = 10;
 
+/// Series in one answer of `history`; the first by name.
+pub const HISTORY_SERIES: usize = 256;
+
+/// Samples in one answer of `history`, 16 bytes each: four series for an hour at one a second, or 11 for a day by the
+/// minute, before any is left out. With its names, an answer is no larger than [`HOSTCALL_FUEL`].
+pub const HISTORY_SAMPLES: usize = 16_384;
+
 /// Largest plugin file.
 pub const FILE: u64 = 64 << 20;
 

@@ -14,7 +14,6 @@ use super::instance::Instance;
 use super::limits;
 use crate::clock::Timestamp;
 use crate::config::Access;
-use crate::service::StatusTable;
 
 /// The interface that makes a component a plugin.
 const REMEDIATOR: &str = "salve:plugin/remediator@";
@@ -127,9 +126,8 @@ impl Loaded {
 
     /// Asks the plugin what it is, on an instance that sees nothing of the host.
     fn describe(&self, sandbox: &Sandbox) -> Result<Description, LoadError> {
-        let nothing = Interfaces { state: None, services: Arc::new(StatusTable::default()), needs: None };
         let everything = Access::to_every_interface();
-        let mut instance = Instance::new(sandbox, self, "describe".into(), &everything, nothing)?;
+        let mut instance = Instance::new(sandbox, self, "describe".into(), &everything, Interfaces::default())?;
         instance.describe(Timestamp::default()).map_err(|error| LoadError::Describe(error.to_string()))
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
 use super::directory::Directory;
 use super::engine::Sandbox;
@@ -11,7 +10,6 @@ use super::imports::Interfaces;
 use super::loader::Loaded;
 use crate::clock::SystemClock;
 use crate::config::Policy;
-use crate::service::StatusTable;
 
 /// What was looked at, each with what is wrong with it.
 #[derive(Debug, Default)]
@@ -46,8 +44,7 @@ pub fn survey(plugins: &Path, policies: &Path) -> Result<Survey, String> {
 }
 
 fn try_on(sandbox: &Sandbox, policy: &Policy, plugin: &Loaded) -> Result<(), String> {
-    let interfaces = Interfaces { state: None, services: Arc::new(StatusTable::default()), needs: None };
-    configured(sandbox, policy, plugin, interfaces, &SystemClock::new()).map(drop)
+    configured(sandbox, policy, plugin, Interfaces::default(), &SystemClock::new()).map(drop)
 }
 
 type Content = Result<Vec<u8>, String>;

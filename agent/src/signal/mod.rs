@@ -3,6 +3,7 @@
 mod batch;
 pub mod collector;
 mod demand;
+mod history;
 mod mailbox;
 mod name;
 mod router;
@@ -10,6 +11,7 @@ mod selector;
 
 pub use batch::Batch;
 pub use demand::Demand;
+pub use history::{Bounds, History, Keep, Past, Summary, Usage};
 pub use mailbox::Mailbox;
 pub use name::Name;
 pub use router::Router;

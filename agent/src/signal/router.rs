@@ -3,7 +3,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use super::{Demand, Event, Mailbox, Name, Reading, Sample, Series, SeriesName, Subscription};
+use super::history::Places;
+use super::{Demand, Event, History, Mailbox, Name, Reading, Sample, Series, SeriesName, Subscription};
 use crate::clock::Timestamp;
 
 /// Hands each signal to the instances that want it, and tells collectors what anybody wants at all.
@@ -17,17 +18,25 @@ pub struct Router {
     services: watch::Sender<Arc<BTreeSet<String>>>,
     /// Everything that somebody wants.
     demand: watch::Sender<Arc<Demand>>,
+    /// What somebody was told of metrics.
+    history: Arc<History>,
 }
 
 #[derive(Debug, Default)]
 struct Table {
     subscribers: BTreeMap<Arc<str>, Subscriber>,
-    /// Every series of every source, as of its last publication.
-    series: BTreeMap<Name, BTreeSet<SeriesName>>,
+    sources: BTreeMap<Name, Source>,
     /// The last event of each name and subject that describes a state: a new subscriber is told at once how things are.
     states: BTreeMap<(Name, String), Event>,
     /// What an action is being done to, and for which incident.
     echoes: HashMap<String, String>,
+}
+
+/// A source of samples, as of its last publication.
+#[derive(Debug, Default)]
+struct Source {
+    series: BTreeSet<SeriesName>,
+    places: Places,
 }
 
 #[derive(Debug)]
@@ -52,10 +61,11 @@ impl Subscriber {
         self.subscription.events.iter().any(|selector| selector.takes_event(event))
     }
 
-    fn take_samples(&mut self, samples: &[Sample], gone: &[SeriesName]) {
+    /// Takes what it wants, and marks that as wanted.
+    fn take_samples(&mut self, samples: &[Sample], gone: &[SeriesName], wanted: &mut [bool]) {
         let mut new_series = Vec::new();
         let mut readings = Vec::new();
-        for sample in samples {
+        for (sample, marked) in samples.iter().zip(wanted) {
             let number = match self.numbers.get(&sample.series) {
                 Some(known) => *known,
                 None => {
@@ -71,6 +81,7 @@ impl Subscriber {
             };
             if let Some(series) = number {
                 readings.push(Reading { series, value: sample.value });
+                *marked = true;
             }
         }
         let gone = gone.iter().filter_map(|name| self.numbers.remove(name).flatten()).collect();
@@ -82,6 +93,11 @@ impl Router {
     /// A router without subscribers.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A router that keeps what it delivers there.
+    pub fn with_history(history: Arc<History>) -> Self {
+        Self { history, ..Self::default() }
     }
 
     /// Delivers to `instance` what it wants from now on, beginning with the present states. A subscription of the same
@@ -103,16 +119,19 @@ impl Router {
         self.announce(&table);
     }
 
-    /// All samples that `source` has at this moment; a series of the source that is missing now is gone.
-    pub fn publish_samples(&self, source: impl Into<Name>, _at: Timestamp, samples: &[Sample]) {
+    /// All samples that `source` has at this moment; a series of the source that is missing now is gone. What somebody takes
+    /// is kept in the history.
+    pub fn publish_samples(&self, source: impl Into<Name>, at: Timestamp, samples: &[Sample]) {
         let table = &mut *self.table();
         let seen: BTreeSet<SeriesName> = samples.iter().map(|sample| sample.series.clone()).collect();
-        let known = table.series.entry(source.into()).or_default();
-        let gone: Vec<SeriesName> = known.difference(&seen).cloned().collect();
-        *known = seen;
+        let source = table.sources.entry(source.into()).or_default();
+        let gone: Vec<SeriesName> = source.series.difference(&seen).cloned().collect();
+        source.series = seen;
+        let mut wanted = vec![false; samples.len()];
         for subscriber in table.subscribers.values_mut() {
-            subscriber.take_samples(samples, &gone);
+            subscriber.take_samples(samples, &gone, &mut wanted);
         }
+        self.history.record(at, samples, &wanted, &mut source.places);
     }
 
     /// An event: whoever wants it now is told, nobody later.
@@ -178,5 +197,40 @@ impl Router {
 
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signal::Selector;
+
+    #[test]
+    fn the_history_keeps_what_somebody_takes() {
+        let history = Arc::new(History::default());
+        let router = Router::with_history(history.clone());
+        let sample = |metric: &'static str, value| Sample {
+            series: SeriesName { metric: metric.into(), attributes: vec![] },
+            value,
+        };
+        let publish = |second: u64| {
+            let at = Timestamp::from_nanos(second * 1_000_000_000);
+            router.publish_samples("host", at, &[sample("cpu", 1.0), sample("memory", second as f64)]);
+        };
+        let metrics =
+            |metric: &str| Subscription { metrics: vec![Selector::new(metric, vec![])], ..Default::default() };
+        publish(1);
+        router.subscribe("a".into(), metrics("mem*"), Arc::default());
+        router.subscribe("b".into(), metrics("memory"), Arc::default());
+        publish(2);
+        publish(3);
+        router.unsubscribe("a");
+        router.unsubscribe("b");
+        publish(4);
+        let now = Timestamp::from_nanos(4_000_000_000);
+        let found = history.query("*", &[], std::time::Duration::from_secs(60), now);
+        let [(name, samples)] = &found[..] else { panic!("{found:?}") };
+        assert_eq!(name.metric, "memory");
+        assert_eq!(samples.iter().map(|(_, value)| *value).collect::<Vec<_>>(), [2.0, 3.0]);
     }
 }

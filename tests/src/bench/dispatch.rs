@@ -7,7 +7,6 @@ use std::fs::{self, File};
 use std::hint::black_box;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Error, Result, ensure};
@@ -15,7 +14,6 @@ use salve::clock::Timestamp;
 use salve::config::Access;
 use salve::incident::Finding;
 use salve::plugin::{Instance, Interfaces, Loaded, Sandbox};
-use salve::service::StatusTable;
 use salve::signal::{Batch, Reading, Series, SeriesName};
 use salve_tests::wait;
 use serde_json::json;
@@ -86,8 +84,7 @@ pub(super) fn run(setting: &Setting, report: &mut Report) -> Result<()> {
 fn instance(bytes: &[u8]) -> Result<Instance> {
     let sandbox = Sandbox::new().map_err(Error::msg)?;
     let loaded = Loaded::new(&sandbox, bytes)?;
-    let interfaces = Interfaces { state: None, services: Arc::new(StatusTable::default()), needs: None };
-    let mut instance = Instance::new(&sandbox, &loaded, "bench".into(), &Access::default(), interfaces)?;
+    let mut instance = Instance::new(&sandbox, &loaded, "bench".into(), &Access::default(), Interfaces::default())?;
     instance.configure(&json!({ "threshold": THRESHOLD }), Timestamp::default())?;
     let new_series = (0..READINGS).map(|number| Series {
         number,

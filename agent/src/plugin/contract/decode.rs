@@ -155,7 +155,8 @@ fn action(action: wire::Action) -> Result<Action, Malformed> {
     })
 }
 
-fn attributes(attributes: Vec<wire::Attribute>) -> Vec<Attribute> {
+/// Attributes, as many as there may be.
+pub(in crate::plugin) fn attributes(attributes: Vec<wire::Attribute>) -> Vec<Attribute> {
     let attribute = |attribute: wire::Attribute| Attribute {
         key: text(attribute.key),
         value: match attribute.value {

@@ -1,10 +1,12 @@
 //! Own types into the wire's.
 
-use super::bindings::salve::plugin::types as wire;
+use std::sync::Arc;
+
+use super::bindings::salve::plugin::{history, types as wire};
 use crate::action::{Action, Outcome};
 use crate::clock::Timestamp;
 use crate::incident::{Attempt, Cause, Fault, Incident, Severity, Verdict};
-use crate::signal::{Attribute, Batch, Event, Name, Series, Value};
+use crate::signal::{Attribute, Batch, Event, Name, Past, Series, SeriesName, Value};
 
 /// A batch of signals.
 pub(in crate::plugin) fn batch(batch: Batch) -> wire::Batch {
@@ -37,16 +39,24 @@ pub(in crate::plugin) fn attributes(attributes: Vec<Attribute>) -> Vec<wire::Att
     attributes.into_iter().map(attribute).collect()
 }
 
+/// What a series was.
+pub(in crate::plugin) fn past(past: Past) -> history::Past {
+    let samples = past.samples.into_iter().map(|(at, value)| (at.as_nanos(), value));
+    let (metric, attributes) = name(&past.series);
+    history::Past { metric, attributes, samples: samples.collect() }
+}
+
 fn series(series: Series) -> wire::Series {
-    let text = |(key, text): (Name, std::sync::Arc<str>)| wire::Attribute {
+    let (metric, attributes) = name(&series.name);
+    wire::Series { id: series.number, metric, attributes }
+}
+
+fn name(series: &SeriesName) -> (String, Vec<wire::Attribute>) {
+    let text = |(key, text): &(Name, Arc<str>)| wire::Attribute {
         key: key.to_string(),
         value: wire::Value::Text(text.to_string()),
     };
-    wire::Series {
-        id: series.number,
-        metric: series.name.metric.to_string(),
-        attributes: series.name.attributes.into_iter().map(text).collect(),
-    }
+    (series.metric.to_string(), series.attributes.iter().map(text).collect())
 }
 
 fn event(event: Event) -> wire::Event {

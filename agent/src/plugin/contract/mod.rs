@@ -5,5 +5,7 @@ mod decode;
 mod encode;
 
 pub use decode::Description;
-pub(super) use decode::{Malformed, causes, description, findings, recovery, subscription, text, verdict};
-pub(super) use encode::{attributes, batch, incident};
+pub(super) use decode::{
+    Malformed, attributes as decoded, causes, description, findings, recovery, subscription, text, verdict,
+};
+pub(super) use encode::{attributes, batch, incident, past};

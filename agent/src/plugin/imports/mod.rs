@@ -1,6 +1,7 @@
 //! What a plugin can call: a file per interface. What a policy does not grant is not linked.
 
 mod files;
+mod history;
 mod log;
 mod services;
 mod state;
@@ -20,9 +21,10 @@ use crate::clock::Timestamp;
 use crate::config::Pattern;
 use crate::incident::ledger::PluginState;
 use crate::service::{Services, StatusTable};
+use crate::signal::History;
 
 /// What stands behind the interfaces: shared by all instances.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Interfaces {
     /// Behind `state`; none where a plugin is only inspected.
     pub state: Option<Arc<PluginState>>,
@@ -30,6 +32,8 @@ pub struct Interfaces {
     pub services: Arc<StatusTable>,
     /// Behind `services`, too; none where a plugin is only inspected.
     pub needs: Option<Arc<Services>>,
+    /// Behind `history`.
+    pub history: Arc<History>,
 }
 
 /// The host as one instance sees it.
@@ -89,8 +93,8 @@ impl Host {
 }
 
 /// Which interfaces exist, and under which word a policy grants them; none for those every plugin has.
-pub(super) const GRANTABLE: [(&str, &str); 2] =
-    [("salve:plugin/files", "files"), ("salve:plugin/services", "services")];
+pub(super) const GRANTABLE: [(&str, &str); 3] =
+    [("salve:plugin/files", "files"), ("salve:plugin/history", "history"), ("salve:plugin/services", "services")];
 
 /// A linker with WASI, `log`, `state`, and the interfaces that `read` grants.
 pub(super) fn linker(engine: &Engine, read: &BTreeSet<String>) -> wasmtime::Result<Linker<Host>> {
@@ -104,6 +108,9 @@ pub(super) fn linker(engine: &Engine, read: &BTreeSet<String>) -> wasmtime::Resu
     }
     if read.contains("services") {
         contract::services::add_to_linker::<_, HasSelf<_>>(&mut linker, |host: &mut Host| host)?;
+    }
+    if read.contains("history") {
+        contract::history::add_to_linker::<_, HasSelf<_>>(&mut linker, |host: &mut Host| host)?;
     }
     Ok(linker)
 }

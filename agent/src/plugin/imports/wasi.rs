@@ -22,6 +22,11 @@ impl Moment {
         self.0.store(at.as_nanos(), Ordering::Relaxed);
     }
 
+    /// The time of the call.
+    pub(super) fn at(&self) -> Timestamp {
+        Timestamp::from_nanos(self.nanos())
+    }
+
     fn nanos(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
