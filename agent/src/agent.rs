@@ -89,7 +89,8 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
         root: "/".into(),
         interval: settings.interval,
     };
-    tokio::spawn(collector::host::run(context));
+    tokio::spawn(collector::host::run(context.clone()));
+    tokio::spawn(collector::pressure::run(context));
 
     // Instances.
     let (inputs, inbox) = mpsc::channel(ENGINE_QUEUE);

@@ -6,6 +6,7 @@
 mod health;
 pub mod host;
 mod kept;
+pub mod pressure;
 pub mod service;
 
 pub use health::{Condition, Health, SourceView};
