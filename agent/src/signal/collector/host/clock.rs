@@ -33,7 +33,7 @@ impl Reader for Clock {
             io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported => Fault::Absent(format!("adjtimex: {error}")),
             _ => Fault::Degraded(format!("adjtimex: {error}")),
         })?;
-        Ok(samples(state, timex.0.status, timex.0.offset.into(), timex.0.maxerror.into()))
+        Ok(samples(state, timex.0.status, timex.0.offset, timex.0.maxerror))
     }
 }
 

@@ -28,19 +28,23 @@ impl Reader for Paging {
     }
 }
 
+/// The lines that count, of some two hundred.
+const KEYS: [&str; 4] = ["pgfault", "pgmajfault", "pswpin", "pswpout"];
+
 fn parse(text: &str) -> Option<Vec<Sample>> {
-    let number = |wanted: &str| {
-        let mut lines = text.lines().filter_map(|line| line.split_once(' '));
-        lines.find(|(key, _)| *key == wanted)?.1.trim().parse::<u64>().ok()
-    };
-    let (all, major) = (number("pgfault")?, number("pgmajfault")?);
+    let mut counts = [None; KEYS.len()];
+    for (key, count) in text.lines().filter(|line| line.starts_with('p')).filter_map(|line| line.split_once(' ')) {
+        if let Some((_, slot)) = KEYS.iter().zip(&mut counts).find(|(wanted, _)| **wanted == key) {
+            *slot = count.trim().parse::<u64>().ok();
+        }
+    }
+    let [all, major, swapped_in, swapped_out] = counts;
     let faults = |kind, count: u64| sample("system.paging.faults", &[("system.paging.fault.type", kind)], count as f64);
-    let mut samples = vec![faults("major", major), faults("minor", all.saturating_sub(major))];
+    let mut samples = vec![faults("major", major?), faults("minor", all?.saturating_sub(major?))];
     // A kernel without swap does not count it.
-    for (direction, key) in [("in", "pswpin"), ("out", "pswpout")] {
-        let swapped =
-            |count: u64| sample("system.paging.operations", &[("system.paging.direction", direction)], count as f64);
-        samples.extend(number(key).map(swapped));
+    for (direction, count) in [("in", swapped_in), ("out", swapped_out)] {
+        let of = [("system.paging.direction", direction)];
+        samples.extend(count.map(|count| sample("system.paging.operations", &of, count as f64)));
     }
     Some(samples)
 }

@@ -21,8 +21,8 @@ impl Trigger {
     pub(super) fn set(path: &Path, kind: &str, stall: Duration, window: Duration) -> io::Result<Self> {
         let mut file = open(OpenOptions::new().read(true).write(true), path)?;
         // What looks like a pressure file and is none would be written over.
+        // Its type differs between machines.
         let magic = fstatfs(&file)?.f_type;
-        #[expect(clippy::unnecessary_cast, reason = "the type differs between machines")]
         if !PSEUDO.contains(&(magic as i64)) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file of the kernel's"));
         }
