@@ -91,6 +91,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
         interval: settings.interval,
     };
     tokio::spawn(collector::host::run(context.clone()));
+    tokio::spawn(collector::pressure::run(context.clone()));
 
     // Instances.
     let (inputs, inbox) = mpsc::channel(ENGINE_QUEUE);

@@ -11,7 +11,7 @@ use crate::notify::Channel;
 use crate::service::command::CommandSpec;
 use crate::signal::Keep;
 
-/// The shortest collection interval: sysinfo gives no CPU utilisation below 200 ms.
+/// The shortest collection interval: the kernel counts CPU time in ticks of 10 ms, so a shorter one says little.
 const MIN_INTERVAL: Duration = Duration::from_millis(200);
 
 /// How long a service's start command may take, unless it says otherwise: systemd's `DefaultTimeoutStartSec`.

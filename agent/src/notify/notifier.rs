@@ -78,7 +78,7 @@ impl Notifier {
             .into_iter()
             .map(|(name, channel)| (name.into(), (Arc::new(channel), Arc::new(Notify::new()))))
             .collect();
-        let host = sysinfo::System::host_name().unwrap_or_else(|_| "localhost".to_owned()).into();
+        let host = rustix::system::uname().nodename().to_string_lossy().into();
         Ok(Self { outbox: Arc::new(outbox), channels, clock, host, pace })
     }
 

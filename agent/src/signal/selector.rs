@@ -34,6 +34,9 @@ impl Wanted {
     fn value(&self, value: &Value) -> bool {
         match (self, value) {
             (Self::Text(pattern), Value::Text(text)) => pattern.matches(text),
+            // A number is the same number whether it is written `2` or `2.0`.
+            (Self::Exactly(Value::Integer(whole)), Value::Number(number))
+            | (Self::Exactly(Value::Number(number)), Value::Integer(whole)) => *whole as f64 == *number,
             (Self::Exactly(wanted), value) => wanted == value,
             (Self::Text(_), _) => false,
         }
@@ -161,6 +164,15 @@ mod tests {
         let with = |body: &str| Event { body: body.into(), ..event("web", "failed") };
         assert!(selector.takes_event(&with("worker: Out of memory")));
         assert!(!selector.takes_event(&with("worker: out of luck")));
+    }
+
+    #[test]
+    fn a_number_is_the_same_however_it_is_written() {
+        let with = |value: Value| Event { attributes: vec![Attribute::new("window", value)], ..event("memory", "") };
+        let wants = |value: Value| Selector::new("*", vec![Attribute::new("window", value)]);
+        assert!(wants(Value::Integer(2)).takes_event(&with(Value::Number(2.0))));
+        assert!(wants(Value::Number(2.0)).takes_event(&with(Value::Integer(2))));
+        assert!(!wants(Value::Integer(2)).takes_event(&with(Value::Number(2.5))));
     }
 
     #[test]

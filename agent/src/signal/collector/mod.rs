@@ -6,6 +6,8 @@
 mod health;
 pub mod host;
 pub mod incident;
+mod kept;
+pub mod pressure;
 pub mod service;
 
 pub use health::{Condition, Health, SourceView};
