@@ -25,6 +25,7 @@ use crate::notify::Notifier;
 use crate::plugin::{Fleet, Interfaces, Parts, Sandbox};
 use crate::service::{Services, StatusTable};
 use crate::signal::Router;
+use crate::signal::collector::probe::Probes;
 use crate::signal::collector::{self, Context, Health};
 
 /// Inputs that wait for the engine; whoever brings more waits with them.
@@ -89,7 +90,10 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
         root: "/".into(),
         interval: settings.interval,
     };
-    tokio::spawn(collector::host::run(context));
+    tokio::spawn(collector::host::run(context.clone()));
+    let probes = Arc::new(Probes::new(context.clone(), settings.probes));
+    tokio::spawn(async move { probes.run().await });
+    tokio::spawn(collector::scrape::run(context, settings.metrics));
 
     // Instances.
     let (inputs, inbox) = mpsc::channel(ENGINE_QUEUE);

@@ -40,6 +40,12 @@ pub(crate) const LAB: &[Package] = &[
         unit: Some("nginx.service"),
     },
     Package {
+        name: "monitoring-plugins-basic",
+        proof: "/usr/lib/nagios/plugins/check_disk",
+        why: "checks by the conventions of Nagios",
+        unit: None,
+    },
+    Package {
         name: "prometheus-alertmanager",
         proof: "prometheus-alertmanager",
         why: "a receiver of notices",

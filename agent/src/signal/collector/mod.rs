@@ -5,7 +5,12 @@
 
 mod health;
 pub mod host;
+mod pace;
+pub mod probe;
+pub mod scrape;
 pub mod service;
+mod tls;
+mod web;
 
 pub use health::{Condition, Health, SourceView};
 
