@@ -28,7 +28,7 @@ pub use maintenance::Window;
 pub use metrics::EndpointSpec;
 pub use pattern::Pattern;
 pub use policy::{Policy, READABLE};
-pub use probe::{Dialogue, DnsProbe, HttpProbe, ProbeKind, ProbeSpec, RecordType, TcpProbe};
+pub use probe::{CommandProbe, Dialogue, DnsProbe, HttpProbe, ProbeKind, ProbeSpec, RecordType, TcpProbe};
 pub use rules::{Backoff, Breaker, Budget, Flapping, HostRules, Mode, Rules};
 pub use web::Trust;
 

@@ -54,15 +54,15 @@ pub struct ProbeSpec {
 #[derive(Debug, Clone)]
 pub enum ProbeKind {
     /// A request and its answer.
-    Http(HttpProbe),
+    Http(Box<HttpProbe>),
     /// A connection, and what is said on it.
     Tcp(TcpProbe),
     /// The same on a Unix socket.
     Unix(PathBuf, Dialogue),
     /// A question to a name server.
     Dns(DnsProbe),
-    /// A program by the conventions of Nagios: its path or name and its arguments.
-    Command(Vec<String>),
+    /// A program by the conventions of Nagios.
+    Command(CommandProbe),
 }
 
 impl ProbeKind {
@@ -143,6 +143,15 @@ pub struct DnsProbe {
     pub expect: Vec<String>,
 }
 
+/// A program that checks something.
+#[derive(Debug, Clone)]
+pub struct CommandProbe {
+    /// Its absolute path and its arguments.
+    pub argv: Vec<String>,
+    /// Who it runs as; the agent's user if not given.
+    pub user: Option<String>,
+}
+
 /// Records that can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
@@ -198,6 +207,7 @@ pub(super) struct Probe {
     server: Option<Spanned<String>>,
     #[serde(rename = "type")]
     record: Option<Spanned<RecordType>>,
+    user: Option<Spanned<String>>,
 }
 
 /// A value, or a list of them.
@@ -286,7 +296,7 @@ fn span<T>(value: Option<&Spanned<T>>) -> Option<Range<usize>> {
 /// Keys that mean nothing to this kind of probe: whoever wrote them expects something of them.
 fn foreign_keys(kind: &str, raw: &Probe) -> Result<(), Flaw> {
     type Key = (&'static str, Option<Range<usize>>, &'static [&'static str]);
-    let keys: [Key; 13] = [
+    let keys: [Key; 14] = [
         ("method", span(raw.method.as_ref()), &["http"]),
         ("headers", span(raw.headers.as_ref()), &["http"]),
         ("status", span(raw.status.as_ref()), &["http"]),
@@ -300,6 +310,7 @@ fn foreign_keys(kind: &str, raw: &Probe) -> Result<(), Flaw> {
         ("expect", span(raw.expect.as_ref()), &["tcp", "unix", "dns"]),
         ("server", span(raw.server.as_ref()), &["dns"]),
         ("type", span(raw.record.as_ref()), &["dns"]),
+        ("user", span(raw.user.as_ref()), &["command"]),
     ];
     for (key, span, of) in &keys {
         if let Some(span) = span.clone().filter(|_| !of.contains(&kind)) {
@@ -316,7 +327,7 @@ fn foreign_keys(kind: &str, raw: &Probe) -> Result<(), Flaw> {
 fn read(raw: Probe, base: &Path) -> Result<ProbeKind, Flaw> {
     let insecure = raw.insecure.as_ref().is_some_and(|insecure| *insecure.get_ref());
     if let Some(url) = raw.http {
-        return Ok(ProbeKind::Http(HttpProbe {
+        return Ok(ProbeKind::Http(Box::new(HttpProbe {
             url: web::url(&url)?,
             method: raw.method.map_or(Ok(Method::GET), method)?,
             headers: web::headers(raw.headers)?,
@@ -325,7 +336,7 @@ fn read(raw: Probe, base: &Path) -> Result<ProbeKind, Flaw> {
             trust: Trust::read(raw.ca, insecure, base)?,
             redirects: raw.redirects.map_or(Ok(0), redirects)?,
             socket: raw.socket.map(|path| base.join(path.into_inner())),
-        }));
+        })));
     }
     if let Some(address) = raw.tcp {
         let (host, port) = host_port(&address)?;
@@ -349,9 +360,12 @@ fn read(raw: Probe, base: &Path) -> Result<ProbeKind, Flaw> {
         }));
     }
     // The one that is left.
-    let argv = raw.command.map_or_else(|| Spanned::new(0..0, Vec::new()), |argv| argv);
+    let argv = raw.command.unwrap_or_else(|| Spanned::new(0..0, Vec::new()));
     match argv.get_ref().first() {
-        Some(program) if program.starts_with('/') => Ok(ProbeKind::Command(argv.into_inner())),
+        Some(program) if program.starts_with('/') => {
+            let user = raw.user.map(Spanned::into_inner);
+            Ok(ProbeKind::Command(CommandProbe { argv: argv.into_inner(), user }))
+        }
         _ => {
             let message = "a command begins with the program's absolute path, for example \
                            [\"/usr/lib/nagios/plugins/check_load\", \"-w\", \"5,4,3\", \"-c\", \"9,8,7\"]";
@@ -433,7 +447,7 @@ fn host_port(address: &Spanned<String>) -> Result<(String, u16), Flaw> {
 
 fn dns_name(name: &Spanned<String>) -> Result<String, Flaw> {
     let text = name.get_ref().trim_end_matches('.');
-    if text.is_empty() || simple_dns::Name::new(text).is_err() {
+    if text.split('.').any(str::is_empty) || simple_dns::Name::new(text).is_err() {
         let message =
             format!("`{}` is not a name to ask a name server about, for example \"example.com\"", name.get_ref());
         return Err(Flaw::new(name.span(), message));

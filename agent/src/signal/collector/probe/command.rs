@@ -8,6 +8,7 @@ use tokio::process::Command;
 
 use super::answer::{Answer, Status};
 use super::perfdata;
+use crate::config::CommandProbe;
 use crate::run::{NotEnded, run_apart};
 
 /// Where programs look for others.
@@ -16,13 +17,20 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 const OUTPUT: usize = 64 * 1024;
 
 /// Runs it once, without a shell and without the agent's environment; beyond `limit` its process group is killed.
-pub(super) async fn ask(argv: &[String], limit: Duration) -> Answer {
-    let Some((program, arguments)) = argv.split_first() else {
+pub(super) async fn ask(probe: &CommandProbe, limit: Duration) -> Answer {
+    let Some((program, arguments)) = probe.argv.split_first() else {
         return Answer::unknown("the command is empty");
     };
     let mut command = Command::new(program);
     // Numbers are to be written as programs read them.
     command.args(arguments).env_clear().env("PATH", PATH).env("LC_ALL", "C").current_dir("/");
+    if let Some(user) = &probe.user {
+        let Some(entry) = uzers::get_user_by_name(user) else {
+            return Answer::unknown(format!("this host has no user `{user}`"));
+        };
+        // With another user's id the library also drops the agent's supplementary groups.
+        command.uid(entry.uid()).gid(entry.primary_group_id());
+    }
     let ended = match run_apart(command, limit, OUTPUT).await {
         Ok(ended) => ended,
         Err(NotEnded::Late(why)) => return Answer::down(why),
@@ -54,8 +62,14 @@ mod tests {
 
     use super::*;
 
+    /// Runs a program.
+    async fn run(argv: &[&str], user: Option<&str>, limit: Duration) -> Answer {
+        let argv = argv.iter().map(|argument| (*argument).to_owned()).collect();
+        ask(&CommandProbe { argv, user: user.map(str::to_owned) }, limit).await
+    }
+
     async fn sh(script: &str) -> Answer {
-        ask(&["/bin/sh".into(), "-c".into(), script.into()], Duration::from_secs(60)).await
+        run(&["/bin/sh", "-c", script], None, Duration::from_secs(60)).await
     }
 
     #[tokio::test]
@@ -73,14 +87,14 @@ mod tests {
 
     #[tokio::test]
     async fn what_cannot_be_run_is_not_down() {
-        let answer = ask(&["/no/such/check".into()], Duration::from_secs(1)).await;
+        let answer = run(&["/no/such/check"], None, Duration::from_secs(1)).await;
         assert_eq!(answer.status, Status::Unknown);
         assert!(answer.message.starts_with("cannot run `/no/such/check`"), "{answer:?}");
     }
 
     #[tokio::test]
     async fn it_gets_a_clean_environment_and_its_output_has_an_end() {
-        let answer = ask(&["/usr/bin/env".into()], Duration::from_secs(60)).await;
+        let answer = run(&["/usr/bin/env"], None, Duration::from_secs(60)).await;
         let lines = format!("{}\n{}", answer.message, answer.text);
         assert!(lines.lines().all(|line| line.starts_with("PATH=") || line == "LC_ALL=C"), "{lines}");
         let much = sh("echo CRITICAL; head -c 50000000 /dev/zero | tr '\\0' x; exit 2").await;
@@ -89,11 +103,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn it_can_run_as_somebody_else() {
+        let nobody = run(&["/bin/true"], Some("no-such-user"), Duration::from_secs(60)).await;
+        assert_eq!(nobody, Answer::unknown("this host has no user `no-such-user`"));
+        // Only root can be somebody else.
+        if rustix::process::geteuid().is_root() {
+            let who = run(&["/usr/bin/id"], Some("nobody"), Duration::from_secs(60)).await;
+            assert!(who.message.contains("(nobody)") && !who.message.contains("root"), "{who:?}");
+        }
+    }
+
+    #[tokio::test]
     async fn one_that_hangs_is_killed_with_its_children() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("pid");
         let script = format!("echo begun; (trap '' TERM; exec sleep 1000) & echo $! >{}; wait", file.display());
-        let answer = ask(&["/bin/sh".into(), "-c".into(), script], Duration::from_millis(500)).await;
+        let answer = run(&["/bin/sh", "-c", &script], None, Duration::from_millis(500)).await;
         assert_eq!(answer.status, Status::Down);
         assert!(answer.message.contains("did not end within 0.5 s and was killed; it had said: begun"), "{answer:?}");
         let pid = std::fs::read_to_string(&file).unwrap();
@@ -113,8 +138,9 @@ mod tests {
         }
         let check = |name: &str, arguments: &[&str]| {
             let program = plugins.join(name).to_string_lossy().into_owned();
-            let argv: Vec<String> = std::iter::once(program).chain(arguments.iter().map(|it| (*it).into())).collect();
-            async move { ask(&argv, Duration::from_secs(60)).await }
+            let arguments = arguments.iter().map(|argument| (*argument).to_owned());
+            let probe = CommandProbe { argv: std::iter::once(program).chain(arguments).collect(), user: None };
+            async move { ask(&probe, Duration::from_secs(60)).await }
         };
         let disk = check("check_disk", &["-w", "0%", "-c", "0%", "-p", "/"]).await;
         assert_eq!((disk.status, disk.perfdata[0].label.as_str()), (Status::Up, "/"), "{disk:?}");

@@ -175,7 +175,7 @@ impl Probe {
         let limit = self.spec.timeout;
         let answer = match &self.spec.kind {
             // It has a process group to kill first.
-            ProbeKind::Command(argv) => command::ask(argv, limit).await,
+            ProbeKind::Command(probe) => command::ask(probe, limit).await,
             _ => match timeout(limit, self.ask_peer(&mut tools)).await {
                 Ok(answer) => answer,
                 Err(_) => Answer::down(format!("no answer within {} s", limit.as_secs_f64())),
@@ -187,7 +187,10 @@ impl Probe {
     async fn ask_peer(&self, tools: &mut Tools) -> Answer {
         match &self.spec.kind {
             ProbeKind::Http(probe) => {
-                let make = || web::client(&probe.trust, probe.redirects, probe.socket.as_deref(), tools.expiry.clone());
+                let make = || {
+                    let expiry = tools.expiry.clone();
+                    web::client(&probe.url, &probe.trust, probe.redirects, probe.socket.as_deref(), expiry)
+                };
                 match kept(&mut tools.http, make) {
                     Ok(client) => http::ask(client, probe).await,
                     Err(why) => Answer::unknown(why),
@@ -205,7 +208,7 @@ impl Probe {
             }
             ProbeKind::Unix(path, dialogue) => stream::unix(path, dialogue).await,
             ProbeKind::Dns(probe) => dns::ask(probe, &self.resolv).await,
-            ProbeKind::Command(argv) => command::ask(argv, self.spec.timeout).await,
+            ProbeKind::Command(probe) => command::ask(probe, self.spec.timeout).await,
         }
     }
 }

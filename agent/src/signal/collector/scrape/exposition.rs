@@ -103,8 +103,11 @@ fn is_metric_char(char: char) -> bool {
     char.is_ascii_alphanumeric() || char == '_' || char == ':'
 }
 
+/// Keys and values.
+type Labels<'a> = Vec<(&'a str, String)>;
+
 /// `a="x",b="y"} …`: the labels, and what follows the brace.
-fn labels(mut rest: &str) -> Result<(Vec<(&str, String)>, &str), &'static str> {
+fn labels(mut rest: &str) -> Result<(Labels<'_>, &str), &'static str> {
     let mut labels = Vec::new();
     loop {
         rest = rest.trim_start();

@@ -112,7 +112,8 @@ impl Endpoint {
         let client = match &self.client {
             Some(client) => client,
             None => {
-                let made = web::client(&self.spec.trust, 0, self.spec.socket.as_deref(), Arc::<Expiry>::default())?;
+                let EndpointSpec { url, trust, socket, .. } = &self.spec;
+                let made = web::client(url, trust, 0, socket.as_deref(), Arc::<Expiry>::default())?;
                 self.client.insert(made)
             }
         };
