@@ -24,6 +24,8 @@ use crate::incident::{Doors, Engine, Input, Runner};
 use crate::notify::Notifier;
 use crate::plugin::{Fleet, Interfaces, Parts, Sandbox};
 use crate::service::{Services, StatusTable};
+use crate::signal::Router;
+use crate::signal::collector::probe::Probes;
 use crate::signal::collector::{self, Context, Health};
 use crate::signal::{History, Router};
 
@@ -92,6 +94,9 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
     };
     tokio::spawn(collector::host::run(context.clone()));
     tokio::spawn(collector::pressure::run(context.clone()));
+    let probes = Arc::new(Probes::new(context.clone(), settings.probes));
+    tokio::spawn(async move { probes.run().await });
+    tokio::spawn(collector::scrape::run(context, settings.metrics));
 
     // Instances.
     let (inputs, inbox) = mpsc::channel(ENGINE_QUEUE);

@@ -22,3 +22,14 @@ pub(crate) fn client() -> Result<&'static reqwest::Client, String> {
     });
     made.as_ref().map_err(Clone::clone)
 }
+
+/// An error with what caused it: reqwest's own words stop short of "connection refused".
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(&format!(": {cause}"));
+        next = cause.source();
+    }
+    text
+}

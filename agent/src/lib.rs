@@ -15,6 +15,7 @@
 //! | [`notify`] | telling people: channels, fed from the ledger's outbox |
 //! | [`control`] | the API |
 //! | `http` | the outgoing HTTP client |
+//! | `run` | running a program to its end |
 //! | [`cli`] | the commands |
 //! | [`agent`] | all of it, connected |
 
@@ -29,6 +30,7 @@ mod http;
 pub mod incident;
 pub mod notify;
 pub mod plugin;
+mod run;
 pub mod service;
 pub mod signal;
 mod walk;

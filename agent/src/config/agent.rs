@@ -6,7 +6,7 @@ use toml::Spanned;
 
 use super::maintenance::Window;
 use super::requires::{self, Requires};
-use super::{Breaker, ConfigError, HostRules, command, raw};
+use super::{Breaker, ConfigError, EndpointSpec, HostRules, ProbeSpec, command, metrics, probe, raw};
 use crate::notify::Channel;
 use crate::service::command::CommandSpec;
 use crate::signal::Keep;
@@ -40,6 +40,10 @@ pub struct Settings {
     pub commands: BTreeMap<String, command::CommandSpec>,
     /// Ways to tell people.
     pub notify: BTreeMap<String, Channel>,
+    /// What is asked, from outside, whether it works.
+    pub probes: BTreeMap<String, ProbeSpec>,
+    /// Endpoints that tell metrics.
+    pub metrics: BTreeMap<String, EndpointSpec>,
     /// Where the API listens.
     pub socket: PathBuf,
     /// How much the ledger keeps.
@@ -93,6 +97,14 @@ impl Settings {
         for (name, raw) in raw.notify {
             notify.insert(name.clone(), super::notify::check(file, text, base, &name, raw)?);
         }
+        let mut probes = BTreeMap::new();
+        for (name, raw) in raw.probes {
+            probes.insert(name.clone(), probe::check(&name, raw, base).map_err(|flaw| flaw.within(file, text))?);
+        }
+        let mut endpoints = BTreeMap::new();
+        for (name, raw) in raw.metrics {
+            endpoints.insert(name.clone(), metrics::check(&name, raw, base).map_err(|flaw| flaw.within(file, text))?);
+        }
         Ok(Self {
             plugins: base.join(raw.plugins),
             policies: base.join(raw.policies),
@@ -107,6 +119,8 @@ impl Settings {
             services,
             commands,
             notify,
+            probes,
+            metrics: endpoints,
             socket: base.join(raw.api.socket),
             ledger: LedgerSettings {
                 keep: raw.ledger.keep,

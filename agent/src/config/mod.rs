@@ -9,14 +9,17 @@ mod duration;
 mod error;
 mod guard;
 mod maintenance;
+mod metrics;
 mod notify;
 mod number;
 mod pattern;
 mod policy;
+mod probe;
 mod raw;
 mod requires;
 mod rules;
 mod size;
+mod web;
 
 pub use access::{Access, READABLE};
 pub use agent::{LedgerSettings, Settings};
@@ -24,9 +27,13 @@ pub use command::{CommandSpec, ParameterType};
 pub(crate) use error::unknown_key;
 pub use error::{ConfigError, Location};
 pub use maintenance::Window;
+pub use metrics::EndpointSpec;
 pub use pattern::Pattern;
 pub use policy::Policy;
+pub use policy::{Policy, READABLE};
+pub use probe::{CommandProbe, Dialogue, DnsProbe, HttpProbe, ProbeKind, ProbeSpec, RecordType, TcpProbe};
 pub use rules::{Backoff, Breaker, Budget, Flapping, HostRules, Mode, Rules};
+pub use web::Trust;
 
 #[cfg(test)]
 pub(crate) mod testing {

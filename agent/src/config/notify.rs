@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::Url;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::HeaderMap;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Budget, ConfigError, duration};
+use super::{Budget, ConfigError, duration, web};
 use crate::incident::NoticeKind;
 use crate::notify::{Alertmanager, Carrier, Channel, Command, Journal, Secret, Template, Webhook};
 
@@ -194,18 +194,7 @@ fn url(place: &Place<'_>, url: Option<Spanned<String>>, example: &str) -> Result
 }
 
 fn headers(place: &Place<'_>, headers: Option<Spanned<BTreeMap<String, String>>>) -> Result<HeaderMap, ConfigError> {
-    let mut map = HeaderMap::new();
-    let Some(headers) = headers else { return Ok(map) };
-    for (name, value) in headers.get_ref() {
-        let wrong = |what: &str| place.error(headers.span(), format!("header `{name}`: {what}"));
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong("the name is not one of HTTP's"))?;
-        let mut value =
-            HeaderValue::from_str(value).map_err(|_| wrong("the value has characters HTTP does not carry"))?;
-        // It may be a token.
-        value.set_sensitive(true);
-        map.insert(name, value);
-    }
-    Ok(map)
+    web::headers(headers).map_err(|flaw| flaw.within(place.file, place.text))
 }
 
 fn labels(

@@ -7,7 +7,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::metrics::Metrics;
 use super::notify::Notify;
+use super::probe::Probe;
 use super::{Budget, Mode, ParameterType, budget, duration, number, size};
 use crate::incident::ledger::RESERVE;
 use crate::signal::Keep;
@@ -25,6 +27,8 @@ pub(super) struct Agent {
     pub commands: BTreeMap<String, Spanned<Command>>,
     pub maintenance: BTreeMap<String, Spanned<Maintenance>>,
     pub notify: BTreeMap<String, Spanned<Notify>>,
+    pub probes: BTreeMap<String, Spanned<Probe>>,
+    pub metrics: BTreeMap<String, Spanned<Metrics>>,
     pub api: Api,
     pub ledger: Ledger,
 }
@@ -41,6 +45,8 @@ impl Default for Agent {
             commands: BTreeMap::new(),
             maintenance: BTreeMap::new(),
             notify: BTreeMap::new(),
+            probes: BTreeMap::new(),
+            metrics: BTreeMap::new(),
             api: Api::default(),
             ledger: Ledger::default(),
         }

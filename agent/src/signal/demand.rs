@@ -28,6 +28,11 @@ impl Demand {
         self.events(name).next().is_some()
     }
 
+    /// The selectors of series, all of them: for a source that does not know its metrics' names.
+    pub fn all_metrics(&self) -> impl Iterator<Item = &Selector> {
+        self.metrics.iter()
+    }
+
     /// The selectors that may take series of this metric.
     pub fn metrics<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Selector> {
         self.metrics.iter().filter(move |selector| selector.takes_name(name))

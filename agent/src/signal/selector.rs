@@ -77,6 +77,11 @@ impl Selector {
             && self.body.as_ref().is_none_or(|body| body.is_match(&event.body))
     }
 
+    /// The pattern that a signal's name must match.
+    pub fn name(&self) -> String {
+        self.name.to_string()
+    }
+
     /// Whether it might want signals called `name`.
     pub fn takes_name(&self, name: &str) -> bool {
         self.name.matches(name)

@@ -11,10 +11,10 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout_at;
 
 use super::process::Stat;
-use super::run::run;
 use super::{Parts, command};
 use crate::action::{Collect, Evidence};
 use crate::config::CommandSpec;
+use crate::run::run;
 use crate::signal::{Attribute, Value};
 
 /// Bytes kept of each.

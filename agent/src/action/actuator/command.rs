@@ -5,9 +5,9 @@ use std::path::Path;
 
 use tokio::process::Command;
 
-use super::run::{Ended, run};
 use crate::action::Action;
 use crate::config::CommandSpec;
+use crate::run::{Ended, run};
 use crate::signal::Attribute;
 
 /// Where programs are looked for by a command if the agent itself was not told.

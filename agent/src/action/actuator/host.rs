@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::process::Command;
 
 use super::parameters::Parameters;
-use super::run::run;
 use crate::action::Action;
+use crate::run::run;
 
 /// How long the request may take; the reboot itself ends the agent.
 const LIMIT: Duration = Duration::from_secs(30);

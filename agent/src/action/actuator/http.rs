@@ -81,7 +81,7 @@ pub(super) async fn request(action: &Action, rules: &Rules) -> Result<String, St
         Ok::<_, reqwest::Error>((status, body))
     };
     let (status, body) = match timeout(LIMIT, exchange).await {
-        Ok(answer) => answer.map_err(|error| causes(&error))?,
+        Ok(answer) => answer.map_err(|error| crate::http::causes(&error))?,
         Err(_) => return Err(format!("no answer within {} s", LIMIT.as_secs())),
     };
     let body = String::from_utf8_lossy(&body);
@@ -102,17 +102,6 @@ fn url(action: &Action, rules: &Rules) -> Result<Url, String> {
         return Err(format!("`{target}` is {url}, which is not granted"));
     }
     Ok(url)
-}
-
-/// An error with what caused it: reqwest's own words stop short of "connection refused".
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(&format!(": {cause}"));
-        next = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

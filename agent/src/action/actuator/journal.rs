@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::process::Command;
 
 use super::parameters::Parameters;
-use super::run::run;
 use crate::action::Action;
+use crate::run::run;
 
 /// How long it may take: archived files are unlinked, which is quick even if there are many.
 const LIMIT: Duration = Duration::from_secs(120);

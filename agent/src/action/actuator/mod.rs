@@ -9,7 +9,6 @@ mod http;
 mod journal;
 mod parameters;
 mod process;
-mod run;
 mod service;
 
 use std::collections::BTreeMap;

@@ -8,7 +8,12 @@ pub mod host;
 pub mod incident;
 mod kept;
 pub mod pressure;
+mod pace;
+pub mod probe;
+pub mod scrape;
 pub mod service;
+mod tls;
+mod web;
 
 pub use health::{Condition, Health, SourceView};
 
