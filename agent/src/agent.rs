@@ -89,6 +89,10 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
         root: "/".into(),
         interval: settings.interval,
     };
+    let births = Arc::new(collector::process::Births::default());
+    tokio::spawn(collector::process::run(context.clone(), births.clone()));
+    tokio::spawn(collector::exit::run(context.clone(), births));
+    tokio::spawn(collector::kernel::run(context.clone(), settings.state.join("kernel.cursor")));
     tokio::spawn(collector::host::run(context));
 
     // Instances.

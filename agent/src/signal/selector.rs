@@ -27,7 +27,8 @@ impl Wanted {
     fn text(&self, text: &str) -> bool {
         match self {
             Self::Text(pattern) => pattern.matches(text),
-            Self::Exactly(_) => false,
+            // The attributes of series are text, also where they are numbers.
+            Self::Exactly(value) => value.to_string() == text,
         }
     }
 

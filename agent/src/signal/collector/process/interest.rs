@@ -69,10 +69,10 @@ impl Interest {
             let subject = |of: Subject| selector.allows("subject", &of(&identity.name, identity.pid));
             let says = |key: &str| selector.pattern(key).is_some() || selector.number(key).is_some();
             self.subject.is_none_or(subject)
-                && [NAME, OWNER, PID, UNIT].into_iter().filter(|key| says(key)).all(|key| match key {
-                    PID if selector.number(PID).is_some() => whole_is(selector.number(PID), identity.pid),
-                    key => identity.attribute(key).is_some_and(|text| selector.allows(key, &text)),
-                })
+                && [NAME, OWNER, PID, UNIT]
+                    .into_iter()
+                    .filter(|key| says(key))
+                    .all(|key| identity.attribute(key).is_some_and(|text| selector.allows(key, &text)))
         })
     }
 }
@@ -81,10 +81,6 @@ fn whole(number: f64) -> Option<u32> {
     // A cast saturates; what is no number of a process differs from the result.
     let pid = number as u32;
     (f64::from(pid) == number).then_some(pid)
-}
-
-fn whole_is(number: Option<f64>, pid: u32) -> bool {
-    number == Some(f64::from(pid))
 }
 
 #[cfg(test)]

@@ -25,10 +25,12 @@ use tokio::task::{self, JoinError};
 use tokio::time::{MissedTickBehavior, timeout};
 
 use self::identity::Identity;
+use self::interest::Interest;
+use self::metric::Wanted;
 use self::reader::{Reader, Reading, Report};
 use self::stuck::Turn;
 use super::Context;
-use crate::signal::{Attribute, Event, Value};
+use crate::signal::{Attribute, Demand, Event, Value};
 
 /// The name of the event that says that a process is stuck.
 pub const STATE: &str = "process.state";
@@ -48,6 +50,13 @@ const SOURCE: &str = "process";
 const SEARCH_EVERY: u32 = 5;
 /// How long a reading may take until it is said. A process that is stuck in the kernel may hold up whoever looks at it.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Whether somebody wants processes that must be searched for.
+pub(super) fn searches(demand: &Demand) -> bool {
+    let wanted = Wanted::of(demand);
+    let all = Interest::new(wanted.selectors(), labelled).and(Interest::new(demand.events(STATE), labelled));
+    !all.is_empty() && all.pids().is_none()
+}
 
 /// A process as an event's subject where there may be many of one name.
 fn labelled(name: &str, pid: u32) -> String {
@@ -195,3 +204,6 @@ pub(super) fn attributes(identity: &Identity) -> Vec<Attribute> {
     attributes.extend(identity.unit.as_deref().map(|unit| Attribute::new(UNIT, unit)));
     attributes
 }
+
+#[cfg(test)]
+mod tests;

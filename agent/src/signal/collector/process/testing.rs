@@ -42,6 +42,12 @@ impl Host {
         Process { directory }
     }
 
+    /// A process whose `stat` was a pipe is one like any other from now on.
+    pub(in crate::signal::collector) fn end_pipe(&self, pid: u32) {
+        fs::remove_file(self.proc().join(pid.to_string()).join("stat")).unwrap();
+        self.process(pid, "nginx", "S", 100);
+    }
+
     pub(in crate::signal::collector) fn end(&self, pid: u32) {
         // What is open of it gives nothing any more, as in procfs.
         let directory = self.proc().join(pid.to_string());
