@@ -45,9 +45,9 @@ impl Connector {
         let socket = socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(netlink::CONNECTOR));
         let socket = socket.map_err(failed("is not in this kernel"))?;
         // Beyond the host's limit where we may; what the host allows where we may not.
-        if sockopt::set_socket_recv_buffer_size_force(&socket, room).is_err() {
-            drop(sockopt::set_socket_recv_buffer_size(&socket, room));
-        }
+        sockopt::set_socket_recv_buffer_size_force(&socket, room)
+            .or_else(|_| sockopt::set_socket_recv_buffer_size(&socket, room))
+            .map_err(failed("gets no room"))?;
         bind(&socket, &SocketAddrNetlink::new(0, message::PROC)).map_err(failed("cannot be joined"))?;
         let kernel = SocketAddrNetlink::new(0, 0);
         // The first is for every kernel; the second, of Linux 6.6 and later, spares us what nobody needs.
@@ -121,6 +121,14 @@ mod tests {
         }
         let overrun = async { while connector.next().await.unwrap() != Next::Overrun {} };
         timeout(Duration::from_secs(10), overrun).await.unwrap();
+        // Until all that waits is read, the kernel drops what comes.
+        loop {
+            tokio::select! {
+                biased;
+                _ = connector.next() => {}
+                () = std::future::ready(()) => break,
+            }
+        }
         let child = Command::new("true").spawn().unwrap();
         let process = child.id();
         child.wait_with_output().unwrap();

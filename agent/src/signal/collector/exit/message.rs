@@ -134,7 +134,7 @@ mod tests {
     proptest! {
         #[test]
         fn garbage_and_parts_are_no_message_and_no_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
-            drop(Message::parse(&bytes));
+            let _ = Message::parse(&bytes);
         }
 
         #[test]

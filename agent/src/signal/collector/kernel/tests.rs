@@ -150,7 +150,8 @@ async fn the_real_log_is_followed() {
     let begun = std::time::Instant::now();
     let mut seen = None;
     for _ in 0..4 {
-        log.write_all(SEGFAULT.replace("web", &name).as_bytes()).unwrap();
+        // Without its end the kernel would wait for the rest of the line.
+        log.write_all(format!("{}\n", SEGFAULT.replace("web", &name)).as_bytes()).unwrap();
         seen = time::timeout(Duration::from_secs(6), listener.event()).await.ok();
         if seen.is_some() {
             break;

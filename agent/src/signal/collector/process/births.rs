@@ -35,7 +35,7 @@ impl Births {
     }
 
     /// Those that were told since the last time; none if there may be others too.
-    pub(super) fn take(&self) -> Option<Vec<u32>> {
+    pub(in crate::signal::collector) fn take(&self) -> Option<Vec<u32>> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let Waiting { pids, overflow } = std::mem::take(&mut *waiting);
         (!overflow).then_some(pids)
