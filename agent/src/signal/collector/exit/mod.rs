@@ -119,6 +119,10 @@ async fn listen(
                 if let Some((identity, ending)) = table.take(message) {
                     publish(context, &identity, ending);
                 }
+                let dropped = table.take_dropped();
+                if dropped > 0 {
+                    context.health.dropped(SOURCE, dropped);
+                }
             }
             Ok(Next::Overrun) => {
                 context.health.dropped(SOURCE, 1);

@@ -16,6 +16,8 @@ pub(super) struct Table {
     registry: Registry,
     interest: Interest,
     watched: BTreeMap<u32, Watched>,
+    /// For how many that the connector told of there was no room.
+    dropped: u64,
 }
 
 #[derive(Debug)]
@@ -34,7 +36,7 @@ pub(super) struct Found {
 
 impl Table {
     pub(super) fn new(registry: Registry) -> Self {
-        Self { registry, interest: Interest::default(), watched: BTreeMap::new() }
+        Self { registry, interest: Interest::default(), watched: BTreeMap::new(), dropped: 0 }
     }
 
     /// Who is wanted from now on. To be followed by a search.
@@ -90,14 +92,14 @@ impl Table {
                 // The child is what its parent is until it executes something else.
                 let started = self.registry.stat(child).map_or(UNKNOWN, |stat| stat.started);
                 let identity = Identity { pid: child, started, ..parent.identity.clone() };
-                if self.watched.len() < MAX_WATCHED && self.interest.takes(&identity) {
-                    self.watched.insert(child, Watched { identity, headless: false });
+                if self.interest.takes(&identity) {
+                    self.dropped += u64::from(!self.insert(identity));
                 }
                 None
             }
             Message::Exec(pid) => {
                 self.remove(pid);
-                self.consider(pid);
+                self.dropped += u64::from(!self.consider(pid));
                 None
             }
             Message::Exit { process, thread, ending } => self.exit(process, thread, ending),
@@ -129,11 +131,21 @@ impl Table {
         let Some(identity) = stat.and_then(|stat| self.registry.identify(pid, &stat, &self.interest)) else {
             return true;
         };
+        self.insert(identity)
+    }
+
+    /// Whether there was room.
+    fn insert(&mut self, identity: Identity) -> bool {
         let room = self.watched.len() < MAX_WATCHED;
         if room {
-            self.watched.insert(pid, Watched { identity, headless: false });
+            self.watched.insert(identity.pid, Watched { identity, headless: false });
         }
         room
+    }
+
+    /// For how many there was no room since the last time.
+    pub(super) fn take_dropped(&mut self) -> u64 {
+        std::mem::take(&mut self.dropped)
     }
 }
 

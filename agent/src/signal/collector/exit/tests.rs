@@ -23,14 +23,29 @@ impl Program {
         Self { _directory: directory, path, name }
     }
 
-    fn run(&self) -> Child {
+    fn run(&self) -> Running {
         // A text file is busy while another test forks with it open for writing.
         loop {
             match Command::new(&self.path).arg("1000").stdin(Stdio::null()).spawn() {
                 Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => std::thread::yield_now(),
-                child => return child.unwrap(),
+                child => return Running(child.unwrap()),
             }
         }
+    }
+}
+
+/// One that is killed with the test.
+struct Running(Child);
+
+impl Running {
+    fn kill(&mut self) {
+        self.0.kill().unwrap();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop((self.0.kill(), self.0.wait()));
     }
 }
 
@@ -65,15 +80,14 @@ async fn an_end_is_told_with_its_signal_at_once() {
     // One that was there before, and one that comes later.
     for mut child in [before, program.run()] {
         let begun = Instant::now();
-        child.kill().unwrap();
+        child.kill();
         let event = listener.event().await;
         println!("told after {:?}", begun.elapsed());
         assert_eq!(event.subject, program.name);
-        assert_eq!(attribute(&event, "process.pid"), Some(child.id().to_string()));
+        assert_eq!(attribute(&event, "process.pid"), Some(child.0.id().to_string()));
         assert_eq!(attribute(&event, "process.exit.signal").as_deref(), Some("9"));
         assert_eq!(attribute(&event, "process.core_dumped").as_deref(), Some("false"));
         assert_eq!(attribute(&event, "process.exit.code"), None);
-        child.wait().unwrap();
     }
 }
 
@@ -89,11 +103,9 @@ async fn new_processes_are_told_to_the_collector_of_processes() {
         return;
     }
     listener.until(|_| births.take().is_none().then_some(())).await;
-    let mut child = program.run();
-    let pid = child.id();
+    let child = program.run();
+    let pid = child.0.id();
     listener.until(|_| births.take().is_some_and(|born| born.contains(&pid)).then_some(())).await;
-    child.kill().unwrap();
-    child.wait().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -110,11 +122,10 @@ async fn without_the_connector_ends_are_seen_by_handles() {
     });
     listener.health(SOURCE, |it| it.condition == Condition::Ok).await;
     // Whether it is held already does not matter: a child that ended is found missing too.
-    child.kill().unwrap();
+    child.kill();
     let event = listener.event().await;
-    assert_eq!(attribute(&event, "process.pid"), Some(child.id().to_string()));
+    assert_eq!(attribute(&event, "process.pid"), Some(child.0.id().to_string()));
     assert!(matches!(attribute(&event, "process.exit.signal").as_deref(), Some("9") | None));
-    child.wait().unwrap();
     listener.want(vec![], vec![]);
     assert!(task.await.unwrap(), "another demand ends it");
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -115,7 +115,7 @@ fn names(directory: &Path, stat: &Stat) -> Vec<String> {
     let first = || {
         // The arguments of a process in uninterruptible sleep may take as long as its sleep to read.
         let wanted = stat.command.len() >= 15 && stat.state != 'D' && !stat.has_ended();
-        let arguments = wanted.then(|| fs::read(directory.join("cmdline")).ok())??;
+        let arguments = wanted.then(|| beginning(&directory.join("cmdline")).ok())??;
         let first = String::from_utf8_lossy(arguments.split(|byte| *byte == 0).next()?).into_owned();
         first.rsplit('/').next().filter(whole).map(str::to_owned)
     };
@@ -125,6 +125,13 @@ fn names(directory: &Path, stat: &Stat) -> Vec<String> {
         names.push(command);
     }
     names
+}
+
+/// The first bytes of a file: arguments may be megabytes.
+fn beginning(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(4096).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 #[cfg(test)]
