@@ -97,6 +97,11 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
     let probes = Arc::new(Probes::new(context.clone(), settings.probes));
     tokio::spawn(async move { probes.run().await });
     tokio::spawn(collector::scrape::run(context, settings.metrics));
+    let births = Arc::new(collector::process::Births::default());
+    tokio::spawn(collector::process::run(context.clone(), births.clone()));
+    tokio::spawn(collector::exit::run(context.clone(), births));
+    tokio::spawn(collector::kernel::run(context.clone(), settings.state.join("kernel.cursor")));
+    tokio::spawn(collector::host::run(context));
 
     // Instances.
     let (inputs, inbox) = mpsc::channel(ENGINE_QUEUE);

@@ -27,7 +27,8 @@ impl Wanted {
     fn text(&self, text: &str) -> bool {
         match self {
             Self::Text(pattern) => pattern.matches(text),
-            Self::Exactly(_) => false,
+            // The attributes of series are text, also where they are numbers.
+            Self::Exactly(value) => value.to_string() == text,
         }
     }
 
@@ -188,5 +189,12 @@ mod tests {
         };
         assert!(Selector::new("system.cpu.*", vec![Attribute::new("cpu.mode", "user")]).takes_series(&name));
         assert!(!Selector::new("system.cpu.*", vec![Attribute::new("cpu.logical_number", "0")]).takes_series(&name));
+    }
+
+    #[test]
+    fn a_number_is_the_text_that_series_have_for_it() {
+        let name = SeriesName { metric: "process.uptime".into(), attributes: vec![("process.pid".into(), "7".into())] };
+        let wants = |pid: i64| Selector::new("process.*", vec![Attribute::new("process.pid", pid)]).takes_series(&name);
+        assert_eq!((wants(7), wants(77)), (true, false));
     }
 }

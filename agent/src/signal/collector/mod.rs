@@ -3,6 +3,7 @@
 //! A collector is a task that looks at what is wanted ([`Demand`](super::Demand)) and reads no more than that; it takes the
 //! host from a root path, tells its [`Health`], and goes on where the host lacks something.
 
+pub mod exit;
 mod health;
 pub mod host;
 pub mod incident;
@@ -14,6 +15,11 @@ pub mod scrape;
 pub mod service;
 mod tls;
 mod web;
+pub mod kernel;
+pub mod process;
+pub mod service;
+#[cfg(test)]
+mod testing;
 
 pub use health::{Condition, Health, SourceView};
 

@@ -1,0 +1,143 @@
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+use super::super::Condition;
+use super::super::testing::Listener;
+use super::testing::{Host, demand, selectors};
+use super::*;
+
+fn spawn(listener: &Listener, patience: Duration) -> Arc<Births> {
+    let births = Arc::new(Births::default());
+    tokio::spawn(watch(listener.context.clone(), births.clone(), patience));
+    births
+}
+
+#[tokio::test]
+async fn series_come_and_go_with_demand_and_processes() {
+    let host = Host::new();
+    host.process(7, "nginx", "S", 100);
+    let mut listener = Listener::new(host.root.path());
+    spawn(&listener, PATIENCE);
+    assert!(listener.context.health.view().is_empty(), "nobody wants it");
+    let nginx = [("process.thread.count", &[("process.executable.name", "nginx")][..])];
+    listener.want(selectors(&nginx), vec![]);
+    listener.until(|it| (it.take().new_series.len() == 1).then_some(())).await;
+    host.process(8, "nginx", "S", 100);
+    listener.until(|it| (it.take().new_series.len() == 1).then_some(())).await;
+    host.end(7);
+    listener.until(|it| (it.take().gone_series.len() == 1).then_some(())).await;
+    listener.want(vec![], vec![]);
+    listener.until(|it| it.context.health.view().is_empty().then_some(())).await;
+}
+
+#[tokio::test]
+async fn who_is_stuck_is_a_state_until_it_is_over() {
+    let host = Host::new();
+    host.process(7, "cc", "Z", 100).parent(3);
+    let mut listener = Listener::new(host.root.path());
+    listener.want(vec![], selectors(&[(STATE, &[("subject", "cc*")])]));
+    spawn(&listener, PATIENCE);
+    let event = listener.event().await;
+    assert_eq!(event.subject, "cc[7]");
+    let attribute = |key| event.attributes.iter().find(|it| it.key == key).map(|it| it.value.to_string());
+    assert_eq!(attribute("process.state").as_deref(), Some("zombie"));
+    assert_eq!(attribute("process.parent_pid").as_deref(), Some("3"));
+    assert_eq!(listener.context.router.states(STATE).len(), 1);
+    host.end(7);
+    let over = listener.event().await;
+    assert!(over.attributes.contains(&Attribute::new("process.state", "gone")));
+    assert!(listener.context.router.states(STATE).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_procfs_that_does_not_answer_is_said_and_waited_for() {
+    let host = Host::new();
+    let stat = host.process(7, "nginx", "S", 100).directory.join("stat");
+    std::fs::remove_file(&stat).unwrap();
+    mknodat(CWD, &stat, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let mut listener = Listener::new(host.root.path());
+    listener.want(selectors(&[("process.thread.count", &[])]), vec![]);
+    spawn(&listener, Duration::from_millis(50));
+    let slow = listener.health(SOURCE, |it| it.condition == Condition::Degraded).await;
+    assert!(slow.reason.unwrap_or_default().contains("does not answer"));
+    // Whoever waits for the pipe gets its end, and whoever comes later a file.
+    let writer = std::fs::OpenOptions::new().read(true).write(true).open(&stat).unwrap();
+    host.end_pipe(7);
+    drop(writer);
+    listener.health(SOURCE, |it| it.condition == Condition::Ok).await;
+}
+
+#[tokio::test]
+async fn no_procfs_is_said() {
+    let root = tempfile::tempdir().unwrap();
+    let mut listener = Listener::new(root.path());
+    listener.want(selectors(&[("process.thread.count", &[])]), vec![]);
+    spawn(&listener, PATIENCE);
+    let view = listener.health(SOURCE, |it| it.condition == Condition::Degraded).await;
+    assert!(view.reason.unwrap_or_default().contains("cannot be listed"));
+}
+
+#[test]
+fn this_process_is_read_from_the_real_procfs() {
+    let mut reader = Reader::new("/proc".into());
+    let pid = std::process::id().to_string();
+    reader.want(&demand(&[("process.*", &[("process.pid", &pid)])], &[]));
+    assert_eq!(reader.search().unwrap(), 0);
+    let reading = reader.read(Duration::from_secs(1));
+    let names: Vec<_> = reading.samples.iter().map(|it| it.series.metric.to_string()).collect();
+    for metric in ["memory.usage", "memory.pss", "unix.file_descriptor.count", "thread.count", "uptime"] {
+        assert!(names.contains(&format!("process.{metric}")), "{metric} of {names:?}, {:?}", reading.failure);
+    }
+    assert!(reading.samples.iter().all(|it| it.value > 0.0), "{:?}", reading.samples);
+}
+
+/// `cargo test -p salve --lib five_thousand -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement: it makes 5,000 processes"]
+fn five_thousand_processes() {
+    struct Sleepers(Vec<std::process::Child>);
+    impl Drop for Sleepers {
+        fn drop(&mut self) {
+            for child in &mut self.0 {
+                drop((child.kill(), child.wait()));
+            }
+        }
+    }
+    let sleep = || Command::new("sleep").arg("1000").stdin(Stdio::null()).spawn().unwrap();
+    let sleepers = Sleepers((0..5000).map(|_| sleep()).collect());
+    let mut reader = Reader::new("/proc".into());
+    let named = [("process.executable.name", "sleep")];
+    let metrics = ["process.cpu.utilization", "process.memory.usage", "process.thread.count"];
+    reader.want(&demand(&metrics.map(|metric| (metric, &named[..])), &[]));
+    let timed = |what: &str, run: &mut dyn FnMut()| {
+        let mut times: Vec<_> = (0..7)
+            .map(|_| {
+                let begun = Instant::now();
+                run();
+                begun.elapsed()
+            })
+            .collect();
+        let first = times.first().copied().unwrap_or_default();
+        times.sort();
+        println!("{what}: first {first:.2?}, median {:.2?}", times[3]);
+    };
+    timed("search", &mut || assert_eq!(reader.search().unwrap(), 0));
+    assert!(reader.len() >= 5000);
+    let mut at = 0;
+    timed("read", &mut || {
+        at += 1;
+        assert!(reader.read(Duration::from_secs(at)).samples.len() >= 10_000);
+    });
+    let mut system = sysinfo::System::new_with_specifics(sysinfo::RefreshKind::nothing()).unwrap();
+    let full = sysinfo::ProcessRefreshKind::everything();
+    timed("sysinfo, everything", &mut || {
+        system.refresh_processes_specifics(sysinfo::ProcessesToUpdate::All, true, full);
+    });
+    let some = sysinfo::ProcessRefreshKind::nothing().with_cpu().with_memory();
+    timed("sysinfo, CPU and memory", &mut || {
+        system.refresh_processes_specifics(sysinfo::ProcessesToUpdate::All, true, some);
+    });
+    drop(sleepers);
+}
