@@ -89,7 +89,12 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
         root: "/".into(),
         interval: settings.interval,
     };
-    tokio::spawn(collector::host::run(context));
+    tokio::spawn(collector::host::run(context.clone()));
+    let places = Arc::new(collector::log::Places::open(&settings.state));
+    tokio::spawn({
+        let (logs, places) = (settings.logs, places.clone());
+        async move { collector::log::run(context, logs, places, "journalctl").await }
+    });
 
     // Instances.
     let (inputs, inbox) = mpsc::channel(ENGINE_QUEUE);
@@ -176,6 +181,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
     };
     // An action under way is not waited for: what it did is looked at when the agent starts again.
     tracing::info!("stopping");
+    places.save();
     drop(std::fs::remove_file(&settings.socket));
     Ok(result?)
 }

@@ -9,6 +9,7 @@ use super::requires::{self, Requires};
 use super::{Breaker, ConfigError, HostRules, command, raw};
 use crate::notify::Channel;
 use crate::service::command::CommandSpec;
+use crate::signal::collector::log::LogSpec;
 
 /// The shortest collection interval: sysinfo gives no CPU utilisation below 200 ms.
 const MIN_INTERVAL: Duration = Duration::from_millis(200);
@@ -37,6 +38,8 @@ pub struct Settings {
     pub commands: BTreeMap<String, command::CommandSpec>,
     /// Ways to tell people.
     pub notify: BTreeMap<String, Channel>,
+    /// Logs, by name.
+    pub logs: BTreeMap<String, LogSpec>,
     /// Where the API listens.
     pub socket: PathBuf,
     /// How much the ledger keeps.
@@ -90,6 +93,10 @@ impl Settings {
         for (name, raw) in raw.notify {
             notify.insert(name.clone(), super::notify::check(file, text, base, &name, raw)?);
         }
+        let mut logs = BTreeMap::new();
+        for (name, raw) in raw.logs {
+            logs.insert(name.clone(), super::log::check(&name, raw).map_err(|flaw| flaw.within(file, text))?);
+        }
         Ok(Self {
             plugins: base.join(raw.plugins),
             policies: base.join(raw.policies),
@@ -99,6 +106,7 @@ impl Settings {
             services,
             commands,
             notify,
+            logs,
             socket: base.join(raw.api.socket),
             ledger: LedgerSettings {
                 keep: raw.ledger.keep,

@@ -7,6 +7,7 @@ mod command;
 mod duration;
 mod error;
 mod guard;
+mod log;
 mod maintenance;
 mod notify;
 mod number;

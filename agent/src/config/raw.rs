@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::log::Log;
 use super::notify::Notify;
 use super::{Budget, Mode, ParameterType, budget, duration, number, size};
 use crate::incident::ledger::RESERVE;
@@ -24,6 +25,7 @@ pub(super) struct Agent {
     pub commands: BTreeMap<String, Spanned<Command>>,
     pub maintenance: BTreeMap<String, Spanned<Maintenance>>,
     pub notify: BTreeMap<String, Spanned<Notify>>,
+    pub logs: BTreeMap<String, Spanned<Log>>,
     pub api: Api,
     pub ledger: Ledger,
 }
@@ -40,6 +42,7 @@ impl Default for Agent {
             commands: BTreeMap::new(),
             maintenance: BTreeMap::new(),
             notify: BTreeMap::new(),
+            logs: BTreeMap::new(),
             api: Api::default(),
             ledger: Ledger::default(),
         }

@@ -5,6 +5,7 @@
 
 mod health;
 pub mod host;
+pub mod log;
 pub mod service;
 
 pub use health::{Condition, Health, SourceView};
