@@ -77,7 +77,8 @@ pub(super) fn check(name: &str, raw: Spanned<Log>) -> Result<LogSpec, Flaw> {
     let table = raw.span();
     let raw = raw.into_inner();
     if name.is_empty() || name == "journal" || name.contains(['*', '?']) {
-        let message = format!("`{name}` cannot name a log: it is what selectors ask for, and `journal` is the journal's own");
+        let message =
+            format!("`{name}` cannot name a log: it is what selectors ask for, and `journal` is the journal's own");
         return Err(Flaw::new(table, message));
     }
     let max_line = raw.max_line.unwrap_or(MAX_LINE);
@@ -126,7 +127,8 @@ fn paths(paths: Spanned<OneOrMore<PathBuf>>) -> Result<Vec<PathGlob>, Flaw> {
 fn joined(raw: Joined) -> Result<Multiline, Flaw> {
     let span = raw.start.span();
     let start = regex::bytes::Regex::new(raw.start.get_ref());
-    let start = start.map_err(|error| Flaw::new(span.clone(), format!("`start` is not a regular expression: {error}")))?;
+    let start =
+        start.map_err(|error| Flaw::new(span.clone(), format!("`start` is not a regular expression: {error}")))?;
     let max_lines = raw.max_lines.unwrap_or(MAX_LINES);
     if max_lines < 2 {
         return Err(Flaw::new(span, "a record of several lines has at least two: max-lines = 2"));
@@ -202,7 +204,8 @@ mod tests {
         let LogSpec::Files(files) = parse("path = \"/var/log/app/*.log\"").unwrap() else { panic!("files") };
         assert_eq!((files.paths.len(), files.from, files.max_line), (1, FirstSeen::End, 64 << 10));
         assert!(files.multiline.is_none());
-        let all = "path = [\"/a\", \"/b/*\"]\nfrom = \"start\"\nmax-line = \"1KiB\"\nmultiline = { start = '^\\d{4}-' }";
+        let all =
+            "path = [\"/a\", \"/b/*\"]\nfrom = \"start\"\nmax-line = \"1KiB\"\nmultiline = { start = '^\\d{4}-' }";
         let LogSpec::Files(files) = parse(all).unwrap() else { panic!("files") };
         assert_eq!((files.paths.len(), files.from, files.max_line), (2, FirstSeen::Start, 1024));
         let multiline = files.multiline.unwrap();
@@ -217,7 +220,10 @@ mod tests {
     fn errors_name_line_and_remedy() {
         let cases = [
             ("", "salve.toml:1:1: [logs.app] needs `path`"),
-            ("path = \"/a\"\njournal = { unit = \"x\" }", "salve.toml:3:11: a log has a `path` or a `journal`, not both"),
+            (
+                "path = \"/a\"\njournal = { unit = \"x\" }",
+                "salve.toml:3:11: a log has a `path` or a `journal`, not both",
+            ),
             ("path = []", "at least one path"),
             ("path = \"log\"", "salve.toml:2:8: `log` is not an absolute path"),
             ("path = \"/a\"\nfrom = \"middle\"", "unknown variant `middle`, expected `end` or `start`"),

@@ -332,9 +332,9 @@ fn grace(tail: &Tail) -> Duration {
 /// The regular files in the directories of these.
 fn around<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Vec<(PathBuf, Metadata)> {
     let directories: BTreeSet<&Path> = paths.filter_map(|path| path.parent()).collect();
-    let entries = directories.into_iter().flat_map(|directory| {
-        fs::read_dir(directory).into_iter().flatten().flatten().take(MAX_ENTRIES)
-    });
+    let entries = directories
+        .into_iter()
+        .flat_map(|directory| fs::read_dir(directory).into_iter().flatten().flatten().take(MAX_ENTRIES));
     entries
         .filter_map(|entry| Some((entry.path(), entry.metadata().ok()?)))
         .filter(|(_, metadata)| metadata.is_file())

@@ -23,7 +23,11 @@ impl Gate {
             self.passed = 0;
         }
         let may = self.passed < PER_SECOND;
-        if may { self.passed += 1 } else { self.dropped += 1 }
+        if may {
+            self.passed += 1
+        } else {
+            self.dropped += 1
+        }
         may
     }
 

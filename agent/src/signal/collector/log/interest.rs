@@ -78,10 +78,17 @@ mod tests {
 
     #[test]
     fn the_journal_is_read_for_who_names_it_or_a_unit() {
-        for matching in [&[][..], &[("subject", "app")], &[("subject", "*")], &[("subject", "a.service"), ("log.source", "file")]] {
+        for matching in
+            [&[][..], &[("subject", "app")], &[("subject", "*")], &[("subject", "a.service"), ("log.source", "file")]]
+        {
             assert!(in_journal(&demand(&[selector(matching)])).is_empty(), "{matching:?}");
         }
-        for matching in [("log.source", "journal"), ("subject", "nginx.service"), ("subject", "app@*.service"), ("subject", "*.timer")] {
+        for matching in [
+            ("log.source", "journal"),
+            ("subject", "nginx.service"),
+            ("subject", "app@*.service"),
+            ("subject", "*.timer"),
+        ] {
             assert_eq!(in_journal(&demand(&[selector(&[matching])])).len(), 1, "{matching:?}");
         }
     }

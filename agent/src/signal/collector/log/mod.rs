@@ -15,9 +15,9 @@ mod paths;
 mod places;
 mod publish;
 mod tail;
-mod watch;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub use filter::Filter;
 pub use join::Multiline;
@@ -83,7 +83,9 @@ pub async fn run(context: Context, logs: BTreeMap<String, LogSpec>, places: Arc<
     let watches = if has_files { Watches::new() } else { Err(std::io::ErrorKind::Unsupported.into()) };
     let (watches, trouble) = match watches {
         Ok(watches) => (Some(Arc::new(watches)), None),
-        Err(error) => (None, Some(format!("is looked at each {} s only: inotify: {error}", context.interval.as_secs_f32()))),
+        Err(error) => {
+            (None, Some(format!("is looked at each {} s only: inotify: {error}", context.interval.as_secs_f32())))
+        }
     };
     if let Some(watches) = watches.clone() {
         tasks.spawn(async move {

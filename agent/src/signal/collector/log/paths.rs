@@ -78,9 +78,7 @@ impl PathGlob {
                     Part::Glob(glob) => {
                         directory(&path);
                         let entries = fs::read_dir(&path).into_iter().flatten().flatten().take(MAX_ENTRIES);
-                        next.extend(
-                            entries.filter(|entry| glob.is_match(entry.file_name())).map(|entry| entry.path()),
-                        );
+                        next.extend(entries.filter(|entry| glob.is_match(entry.file_name())).map(|entry| entry.path()));
                     }
                 }
             }
@@ -142,9 +140,13 @@ mod tests {
 
     #[test]
     fn what_is_no_path_is_refused() {
-        for (path, why) in
-            [("var/log", "absolute"), ("/var/../x", "absolute"), ("/var/**/x", "`**`"), ("/", "names no file"), ("/[a", "glob")]
-        {
+        for (path, why) in [
+            ("var/log", "absolute"),
+            ("/var/../x", "absolute"),
+            ("/var/**/x", "`**`"),
+            ("/", "names no file"),
+            ("/[a", "glob"),
+        ] {
             let error = PathGlob::parse(Path::new(path)).unwrap_err();
             assert!(error.contains(why), "{error}");
         }

@@ -116,7 +116,10 @@ impl Places {
         let saved = table.saved.clone();
         drop(table);
         if let Err(error) = self.write(&saved) {
-            tracing::warn!("{} cannot be written, lines may be read again after a restart: {error}", self.file.display());
+            tracing::warn!(
+                "{} cannot be written, lines may be read again after a restart: {error}",
+                self.file.display()
+            );
             self.table().is_dirty = true;
         }
     }

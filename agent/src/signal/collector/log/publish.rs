@@ -93,8 +93,5 @@ impl Publisher {
 }
 
 fn file_attributes(path: &Path) -> Vec<Attribute> {
-    vec![
-        Attribute::new("log.source", "file"),
-        Attribute::new("log.file.path", path.to_string_lossy().into_owned()),
-    ]
+    vec![Attribute::new("log.source", "file"), Attribute::new("log.file.path", path.to_string_lossy().into_owned())]
 }

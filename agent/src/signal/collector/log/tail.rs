@@ -281,13 +281,7 @@ impl Tail {
 }
 
 /// Hands out the records of whole lines that pass.
-fn sift(
-    whole: &[u8],
-    joiner: Option<&mut Joiner>,
-    now: Duration,
-    filter: &mut Filter,
-    found: &mut impl FnMut(&[u8]),
-) {
+fn sift(whole: &[u8], joiner: Option<&mut Joiner>, now: Duration, filter: &mut Filter, found: &mut impl FnMut(&[u8])) {
     match joiner {
         None => filter.scan(whole, found),
         Some(joiner) => joiner.feed(whole, now, |record| pass(record, filter, found)),

@@ -91,7 +91,11 @@ impl Watches {
 
     /// Rings the bells; ends with the task, or when the kernel refuses to say more.
     pub(super) async fn run(self: Arc<Self>) -> io::Result<()> {
-        let inotify = AsyncFd::register(self.inotify.try_clone()?)?;
+        #[expect(
+            deprecated,
+            reason = "its replacement is unsafe; an owned descriptor stays open as long as it is registered"
+        )]
+        let inotify = AsyncFd::new(self.inotify.try_clone()?)?;
         loop {
             let mut ready = inotify.readable().await?;
             if self.take()? {

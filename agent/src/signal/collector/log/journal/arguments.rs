@@ -68,12 +68,12 @@ mod tests {
     #[test]
     fn the_journal_is_narrowed_only_by_what_every_selector_says() {
         let (nginx, app) = (selector("nginx.service", Some("err")), selector("app.service", Some("crit")));
-        assert_eq!(
-            arguments(&[nginx.clone(), app]),
-            ["--unit=app.service", "--unit=nginx.service", "--priority=2..3"]
-        );
+        assert_eq!(arguments(&[nginx.clone(), app]), ["--unit=app.service", "--unit=nginx.service", "--priority=2..3"]);
         assert_eq!(arguments(&[nginx.clone(), selector("app@*.service", Some("info"))]), ["--priority=3..6"]);
-        assert_eq!(arguments(&[nginx.clone(), selector("b.service", None)]), ["--unit=b.service", "--unit=nginx.service"]);
+        assert_eq!(
+            arguments(&[nginx.clone(), selector("b.service", None)]),
+            ["--unit=b.service", "--unit=nginx.service"]
+        );
         assert_eq!(arguments(&[nginx, selector("*", Some("*"))]), [""; 0]);
     }
 

@@ -43,9 +43,8 @@ pub struct JournalMatch {
 
 /// Whether a subject, or a pattern of subjects, is about units.
 pub(super) fn is_unit(subject: &str) -> bool {
-    const TYPES: [&str; 11] = [
-        "service", "socket", "timer", "mount", "automount", "swap", "target", "path", "slice", "scope", "device",
-    ];
+    const TYPES: [&str; 11] =
+        ["service", "socket", "timer", "mount", "automount", "swap", "target", "path", "slice", "scope", "device"];
     subject.rsplit_once('.').is_some_and(|(name, kind)| !name.is_empty() && TYPES.contains(&kind))
 }
 

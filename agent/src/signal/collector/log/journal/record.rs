@@ -121,7 +121,8 @@ impl Record {
     /// Details.
     pub(super) fn attributes(&self) -> Vec<Attribute> {
         let mut attributes = vec![Attribute::new("log.source", "journal")];
-        let mut known = |key: &str, value: Option<Value>| attributes.extend(value.map(|value| Attribute::new(key, value)));
+        let mut known =
+            |key: &str, value: Option<Value>| attributes.extend(value.map(|value| Attribute::new(key, value)));
         let severity = self.priority.number::<usize>().and_then(|priority| SEVERITIES.get(priority).copied());
         known("log.severity", severity.map(Value::from));
         known("process.pid", self.pid.number::<i64>().map(Value::from));
@@ -164,7 +165,8 @@ mod tests {
 
     #[test]
     fn what_systemd_says_of_a_unit_is_about_the_unit() {
-        let record = parse(r#"{"__CURSOR":"c","_PID":"1","_SYSTEMD_UNIT":"init.scope","UNIT":"app.service","MESSAGE":"x"}"#);
+        let record =
+            parse(r#"{"__CURSOR":"c","_PID":"1","_SYSTEMD_UNIT":"init.scope","UNIT":"app.service","MESSAGE":"x"}"#);
         assert_eq!(record.subject(), "app.service");
         let dump = r#"{"__CURSOR":"c","_PID":"9","_SYSTEMD_UNIT":"systemd-coredump@0-1.service","COREDUMP_UNIT":"app.service"}"#;
         assert_eq!(parse(dump).subject(), "app.service");
