@@ -18,6 +18,8 @@ use super::{FileSpec, Filter, FirstSeen};
 const RETIRED: Duration = Duration::from_secs(60);
 /// The same for a file without any name: as long as it is open, its space is not free.
 const DELETED: Duration = Duration::from_secs(2);
+/// How often it is looked again at once where names move meanwhile.
+const LOOKS: usize = 20;
 /// Endings of files that are no logs any more, and of those that are not yet complete.
 const NO_LOGS: [&str; 9] = ["gz", "xz", "zst", "bz2", "lz4", "Z", "zip", "tmp", "swp"];
 
@@ -78,7 +80,12 @@ impl Follower {
         publisher: &mut Publisher,
     ) -> bool {
         if changes.look || !self.has_looked {
-            self.look(now, publisher);
+            // Names may move while they are looked at.
+            for _ in 0..LOOKS {
+                if self.look(now, publisher) {
+                    break;
+                }
+            }
         }
         let everything = changes.look || self.watches.is_none();
         let mut has_more = false;
@@ -125,8 +132,8 @@ impl Follower {
         })
     }
 
-    /// Finds out which files there are.
-    fn look(&mut self, now: Duration, publisher: &Publisher) {
+    /// Finds out which files there are, and opens them; false if one was renamed between the two, so that another look is due.
+    fn look(&mut self, now: Duration, publisher: &Publisher) -> bool {
         self.problems.clear();
         let present = self.present();
         let mut changed: BTreeSet<PathBuf> = self.missing.clone();
@@ -160,6 +167,8 @@ impl Follower {
             .filter(|(_, identity, _)| !open.contains(identity) && !is_new(identity))
             .collect();
         missed.sort_by_key(|(.., modified)| *modified);
+        // Those that had another name when they were to be opened.
+        let mut moved = HashSet::new();
         for (path, identity, _) in missed {
             let place = self.left.as_ref().and_then(|left| left.files.iter().find(|place| place.identity == identity));
             let is_younger = self.left.as_ref().is_some_and(|left| identity.is_younger(left.at));
@@ -172,22 +181,24 @@ impl Follower {
             // It is read under the name it had.
             let name = changed.iter().find(|name| is_rotation_of(path, name)).unwrap_or(path).clone();
             match Tail::open(path, begin, &self.spec, now) {
+                Ok(tail) if tail.identity != identity => drop(moved.insert(identity)),
                 Ok(mut tail) => {
                     tail.path = name;
                     tail.retire(now);
                     self.tails.push(tail);
                 }
-                // One that is gone again was compressed or deleted before it could be read.
-                Err(error) => tracing::warn!("{} was rotated before it was read: {error}", path.display()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => drop(moved.insert(identity)),
+                Err(error) => tracing::warn!("{} was rotated away and cannot be read: {error}", path.display()),
             }
         }
         for (identity, path) in new {
             match Tail::open(&path, self.begin(&identity, &path), &self.spec, now) {
+                Ok(tail) if tail.identity != identity => drop(moved.insert(identity)),
                 Ok(tail) => {
                     self.unread.remove(&identity);
                     self.tails.push(tail);
                 }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => drop(moved.insert(identity)),
                 Err(error) => {
                     if !self.has_looked {
                         self.unread.insert(identity);
@@ -206,9 +217,19 @@ impl Follower {
                 }
             }
         }
-        self.known = around.iter().map(|(_, metadata)| Identity::of(metadata)).collect();
-        self.left = None;
-        self.has_looked = true;
+        // What has one of the names and is not open came after the names were looked at: it is new the next time.
+        let open: HashSet<Identity> = self.tails.iter().map(|tail| tail.identity).collect();
+        let seen = around.iter().map(|(path, metadata)| (path, Identity::of(metadata)));
+        let seen = seen.filter(|(path, identity)| {
+            open.contains(identity) || !(changed.contains(*path) || moved.contains(identity))
+        });
+        self.known = seen.map(|(_, identity)| identity).collect();
+        let is_complete = moved.is_empty();
+        if is_complete || self.has_looked {
+            self.left = None;
+        }
+        self.has_looked |= is_complete;
+        is_complete
     }
 
     /// Every file of the log that is there now, by what it is: one with two names is read once.

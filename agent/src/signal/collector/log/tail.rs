@@ -22,6 +22,9 @@ const CHUNK: u64 = 256 * 1024;
 /// How much of one file is read before the others have their turn.
 const TURN: u64 = 32 << 20;
 
+/// How far the clock that files are stamped with is behind at most: a tick, with room to spare.
+const CLOCK_LAG: u64 = 20_000_000;
+
 /// Which file, whatever it is called: device, inode and, where the file system knows it, when the inode was made, because
 /// inodes are used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -42,7 +45,8 @@ impl Identity {
 
     /// Whether it was made after this moment, in nanoseconds since the Unix epoch, as far as that can be told.
     pub(super) fn is_younger(&self, than: u64) -> bool {
-        self.born.is_some_and(|born| born > than)
+        // The kernel's clock for files lags a little behind.
+        self.born.is_some_and(|born| born + CLOCK_LAG > than)
     }
 }
 
