@@ -189,9 +189,12 @@ impl Tail {
             self.read_prefix()?;
         }
         self.last = now;
-        let until = self.position + TURN;
+        // No further than was looked: behind that, the file may be another one by now.
+        let until = size.min(self.position + TURN);
         let mut buffer = vec![0; usize::try_from((size - self.position).min(CHUNK)).unwrap_or(PREFIX)];
         loop {
+            let room = usize::try_from(size - self.position).unwrap_or(usize::MAX).min(buffer.len());
+            buffer.truncate(room);
             let count = match self.file.read_at(&mut buffer, self.position) {
                 Ok(0) => return Ok((Progress::Done, was_truncated)),
                 Ok(count) => count,
@@ -204,10 +207,8 @@ impl Tail {
             });
             self.position += count as u64;
             if self.position >= until {
-                return Ok((Progress::More, was_truncated));
-            }
-            if count < buffer.len() {
-                return Ok((Progress::Done, was_truncated));
+                let progress = if self.position < size { Progress::More } else { Progress::Done };
+                return Ok((progress, was_truncated));
             }
         }
     }
@@ -218,12 +219,11 @@ impl Tail {
     }
 
     /// Hands out a record of several lines that nothing was added to for long enough.
-    pub(super) fn flush(&mut self, now: Duration, filter: &Filter, mut found: impl FnMut(&[u8])) -> bool {
+    pub(super) fn flush(&mut self, now: Duration, filter: &Filter, mut found: impl FnMut(&[u8])) {
         let is_due = self.due().is_some_and(|due| due <= now);
         if let Some(joiner) = self.joiner.as_mut().filter(|_| is_due) {
             joiner.finish(|record| pass(record, filter, &mut found));
         }
-        is_due
     }
 
     /// Nothing will come any more: hands out what is incomplete.
