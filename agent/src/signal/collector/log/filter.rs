@@ -68,9 +68,10 @@ impl Filter {
                 }
             }),
             Search::Together(all) => {
-                // To the searcher a `\r` within a line is an end of line too: such a line is looked at again by itself.
-                let mut checked = |line: &[u8]| {
-                    if memchr(b'\r', line).is_none() || self.takes(&String::from_utf8_lossy(line)) {
+                // To the searcher a `\r` may be part of a line or its end: such a line is looked at again by itself.
+                let mut checked = |raw: &[u8]| {
+                    let line = without_end(raw);
+                    if memchr(b'\r', raw).is_none() || self.takes(&String::from_utf8_lossy(line)) {
                         found(line);
                     }
                 };
@@ -80,8 +81,7 @@ impl Filter {
                     let (before, line) = chunk.split_at(line);
                     let (line, _) = line.split_at(line.len() - rest.len());
                     search(all, before, &mut checked);
-                    let line = without_end(line);
-                    if self.takes(&String::from_utf8_lossy(line)) {
+                    if self.takes(&String::from_utf8_lossy(without_end(line))) {
                         checked(line);
                     }
                     chunk = rest;
@@ -134,7 +134,7 @@ fn within_a_line(hir: Hir) -> Hir {
     }
 }
 
-/// Hands out each line of valid text in which the searcher finds something.
+/// Hands out each line of valid text in which the searcher finds something, with its end.
 fn search(all: &meta::Regex, chunk: &[u8], found: &mut impl FnMut(&[u8])) {
     let mut from = 0;
     // At the end of the chunk there is no further line, but an empty match.
@@ -147,7 +147,7 @@ fn search(all: &meta::Regex, chunk: &[u8], found: &mut impl FnMut(&[u8])) {
         }
         let (start, rest) = split_at_line(chunk, end);
         let next = chunk.len() - rest.len();
-        found(without_end(chunk.get(start..next).unwrap_or_default()));
+        found(chunk.get(start..next).unwrap_or_default());
         from = next;
     }
 }

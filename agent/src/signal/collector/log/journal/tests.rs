@@ -117,3 +117,49 @@ fn subjects_that_are_units() {
         assert!(!is_unit(other), "{other}");
     }
 }
+
+/// Writes a journal of its own, where the host has what it takes.
+fn journal_of(bench: &Bench, messages: std::ops::Range<u64>) -> bool {
+    let entry = |n| {
+        format!(
+            "__REALTIME_TIMESTAMP={}\n__MONOTONIC_TIMESTAMP={n}\n_BOOT_ID={:032x}\nPRIORITY=3\n_PID=7\n_COMM=nginx\n\
+             _SYSTEMD_UNIT=nginx.service\nMESSAGE=message {n} {}\n\n",
+            1_700_000_000_000_000_u64 + n,
+            7,
+            "x".repeat(6000),
+        )
+    };
+    let entries: String = messages.map(entry).collect();
+    std::fs::write(bench.path("entries"), entries).unwrap();
+    let remote = std::process::Command::new("/lib/systemd/systemd-journal-remote")
+        .arg(format!("--output={}", bench.path("journal/x.journal").display()))
+        .arg(bench.path("entries"))
+        .output();
+    remote.is_ok_and(|output| output.status.success())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_real_journalctl_goes_on_behind_the_cursor() {
+    let mut bench = Bench::new();
+    std::fs::create_dir(bench.path("journal")).unwrap();
+    if !journal_of(&bench, 1..3) {
+        eprintln!("skipped: this host has no systemd-journal-remote to write a journal with");
+        return;
+    }
+    let program = script(&bench, &format!("exec journalctl --directory={} \"$@\"", bench.path("journal").display()));
+    // The first record's cursor, as an earlier agent would have left it.
+    let first = std::process::Command::new("journalctl")
+        .args(["--output=json", "--lines=2", "--directory"])
+        .arg(bench.path("journal"))
+        .output()
+        .unwrap();
+    let line = first.stdout.split(|byte| *byte == b'\n').next().unwrap();
+    bench.places.put_cursor(NAME, Some(Record::parse(line).unwrap().cursor));
+    bench.want(&[("subject", "nginx.service"), ("log.severity", "err")], None);
+    bench.start(BTreeMap::new(), &program);
+    let event = bench.event().await;
+    assert!(event.body.starts_with("message 2 x") && event.body.len() > 6000, "{}", event.body.len());
+    assert!(event.attributes.contains(&Attribute::new("process.pid", 7_i64)), "{event:?}");
+    assert!(journal_of(&bench, 3..4));
+    assert!(bench.body().await.starts_with("message 3 x"));
+}
