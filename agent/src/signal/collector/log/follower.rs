@@ -152,6 +152,7 @@ impl Follower {
             }
         }
         let open: HashSet<Identity> = self.tails.iter().map(|tail| tail.identity).collect();
+        let names = present.clone();
         let new: Vec<_> = present.into_iter().filter(|(identity, _)| !open.contains(identity)).collect();
         changed.extend(new.iter().map(|(_, path)| path.clone()));
         if let Some(left) = &self.left {
@@ -217,18 +218,16 @@ impl Follower {
                 }
             }
         }
-        // What has one of the names and is not open came after the names were looked at: it is new the next time.
-        let open: HashSet<Identity> = self.tails.iter().map(|tail| tail.identity).collect();
-        let seen = around.iter().map(|(path, metadata)| (path, Identity::of(metadata)));
-        let seen = seen.filter(|(path, identity)| {
-            open.contains(identity) || !(changed.contains(*path) || moved.contains(identity))
-        });
-        self.known = seen.map(|(_, identity)| identity).collect();
-        let is_complete = moved.is_empty();
-        if is_complete || self.has_looked {
+        // If no name was given to another file meanwhile, nothing came that was not seen; else what is around may be new.
+        let now_is = |path: &PathBuf| fs::metadata(path).ok().map(|metadata| Identity::of(&metadata));
+        let is_still = names.iter().all(|(identity, path)| now_is(path).as_ref() == Some(identity))
+            && self.missing.iter().all(|path| now_is(path).is_none());
+        let is_complete = moved.is_empty() && is_still;
+        if is_complete {
+            self.known = around.iter().map(|(_, metadata)| Identity::of(metadata)).collect();
             self.left = None;
+            self.has_looked = true;
         }
-        self.has_looked |= is_complete;
         is_complete
     }
 
