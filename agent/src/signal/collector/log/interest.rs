@@ -13,10 +13,10 @@ const JOURNAL_ONLY: [&str; 5] =
 /// The filter for the lines of the files of `[logs.NAME]`; none if nobody wants any.
 pub(super) fn in_files(demand: &Demand, name: &str) -> Option<Filter> {
     let wants = |selector: &&Selector| {
-        let asks_for = |key: &&str| selector.pattern(key).is_some() || selector.number(key).is_some();
+        let asks_for = |key: &str| selector.pattern(key).is_some() || selector.number(key).is_some();
         selector.allows("subject", name)
             && selector.allows("log.source", "file")
-            && !JOURNAL_ONLY.iter().any(|key| asks_for(&key))
+            && !JOURNAL_ONLY.iter().any(|key| asks_for(key))
     };
     filter(demand.events(RECORD).filter(wants))
 }
