@@ -102,6 +102,11 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
     tokio::spawn(collector::exit::run(context.clone(), births));
     tokio::spawn(collector::kernel::run(context.clone(), settings.state.join("kernel.cursor")));
     tokio::spawn(collector::host::run(context));
+    let places = Arc::new(collector::log::Places::open(&settings.state));
+    tokio::spawn({
+        let (logs, places) = (settings.logs, places.clone());
+        async move { collector::log::run(context, logs, places, "journalctl").await }
+    });
 
     // Instances.
     let (inputs, inbox) = mpsc::channel(ENGINE_QUEUE);
@@ -196,6 +201,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
     };
     // An action under way is not waited for: what it did is looked at when the agent starts again.
     tracing::info!("stopping");
+    places.save();
     drop(std::fs::remove_file(&settings.socket));
     Ok(result?)
 }

@@ -10,6 +10,7 @@ use super::{Breaker, ConfigError, EndpointSpec, HostRules, ProbeSpec, command, m
 use crate::notify::Channel;
 use crate::service::command::CommandSpec;
 use crate::signal::Keep;
+use crate::signal::collector::log::LogSpec;
 
 /// The shortest collection interval: the kernel counts CPU time in ticks of 10 ms, so a shorter one says little.
 const MIN_INTERVAL: Duration = Duration::from_millis(200);
@@ -44,6 +45,8 @@ pub struct Settings {
     pub probes: BTreeMap<String, ProbeSpec>,
     /// Endpoints that tell metrics.
     pub metrics: BTreeMap<String, EndpointSpec>,
+    /// Logs, by name.
+    pub logs: BTreeMap<String, LogSpec>,
     /// Where the API listens.
     pub socket: PathBuf,
     /// How much the ledger keeps.
@@ -104,6 +107,9 @@ impl Settings {
         let mut endpoints = BTreeMap::new();
         for (name, raw) in raw.metrics {
             endpoints.insert(name.clone(), metrics::check(&name, raw, base).map_err(|flaw| flaw.within(file, text))?);
+        let mut logs = BTreeMap::new();
+        for (name, raw) in raw.logs {
+            logs.insert(name.clone(), super::log::check(&name, raw).map_err(|flaw| flaw.within(file, text))?);
         }
         Ok(Self {
             plugins: base.join(raw.plugins),
@@ -121,6 +127,7 @@ impl Settings {
             notify,
             probes,
             metrics: endpoints,
+            logs,
             socket: base.join(raw.api.socket),
             ledger: LedgerSettings {
                 keep: raw.ledger.keep,

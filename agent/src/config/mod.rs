@@ -8,6 +8,7 @@ mod command;
 mod duration;
 mod error;
 mod guard;
+mod log;
 mod maintenance;
 mod metrics;
 mod notify;

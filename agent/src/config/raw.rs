@@ -8,6 +8,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::metrics::Metrics;
+use super::log::Log;
 use super::notify::Notify;
 use super::probe::Probe;
 use super::{Budget, Mode, ParameterType, budget, duration, number, size};
@@ -29,6 +30,7 @@ pub(super) struct Agent {
     pub notify: BTreeMap<String, Spanned<Notify>>,
     pub probes: BTreeMap<String, Spanned<Probe>>,
     pub metrics: BTreeMap<String, Spanned<Metrics>>,
+    pub logs: BTreeMap<String, Spanned<Log>>,
     pub api: Api,
     pub ledger: Ledger,
 }
@@ -47,6 +49,7 @@ impl Default for Agent {
             notify: BTreeMap::new(),
             probes: BTreeMap::new(),
             metrics: BTreeMap::new(),
+            logs: BTreeMap::new(),
             api: Api::default(),
             ledger: Ledger::default(),
         }

@@ -11,3 +11,8 @@ pub(super) fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D:
     })?;
     Ok(size.as_u64())
 }
+
+/// The same for an optional key.
+pub(super) fn read_some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    read(deserializer).map(Some)
+}

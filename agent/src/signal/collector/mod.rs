@@ -12,6 +12,7 @@ pub mod pressure;
 mod pace;
 pub mod probe;
 pub mod scrape;
+pub mod log;
 pub mod service;
 mod tls;
 mod web;
