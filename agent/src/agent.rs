@@ -24,9 +24,7 @@ use crate::incident::{Doors, Engine, Input, Runner};
 use crate::notify::Notifier;
 use crate::plugin::{Fleet, Interfaces, Parts, Sandbox};
 use crate::service::{Services, StatusTable};
-use crate::signal::Router;
-use crate::signal::collector::probe::Probes;
-use crate::signal::collector::{self, Context, Health};
+use crate::signal::collector::{self, Context, Health, Sources};
 use crate::signal::{History, Router};
 
 /// Inputs that wait for the engine; whoever brings more waits with them.
@@ -92,21 +90,13 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
         root: "/".into(),
         interval: settings.interval,
     };
-    tokio::spawn(collector::host::run(context.clone()));
-    tokio::spawn(collector::pressure::run(context.clone()));
-    let probes = Arc::new(Probes::new(context.clone(), settings.probes));
-    tokio::spawn(async move { probes.run().await });
-    tokio::spawn(collector::scrape::run(context, settings.metrics));
-    let births = Arc::new(collector::process::Births::default());
-    tokio::spawn(collector::process::run(context.clone(), births.clone()));
-    tokio::spawn(collector::exit::run(context.clone(), births));
-    tokio::spawn(collector::kernel::run(context.clone(), settings.state.join("kernel.cursor")));
-    tokio::spawn(collector::host::run(context));
-    let places = Arc::new(collector::log::Places::open(&settings.state));
-    tokio::spawn({
-        let (logs, places) = (settings.logs, places.clone());
-        async move { collector::log::run(context, logs, places, "journalctl").await }
-    });
+    let sources = Sources {
+        probes: settings.probes,
+        endpoints: settings.metrics,
+        logs: settings.logs,
+        state: settings.state.clone(),
+    };
+    let collectors = collector::start(&context, sources);
 
     // Instances.
     let (inputs, inbox) = mpsc::channel(ENGINE_QUEUE);
@@ -201,7 +191,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
     };
     // An action under way is not waited for: what it did is looked at when the agent starts again.
     tracing::info!("stopping");
-    places.save();
+    collectors.stop();
     drop(std::fs::remove_file(&settings.socket));
     Ok(result?)
 }

@@ -50,6 +50,8 @@ pub(crate) const LAB: &[Package] = &[
         proof: "redis-server",
         why: "a service that others depend on",
         unit: Some("redis-server.service"),
+    },
+    Package {
         name: "monitoring-plugins-basic",
         proof: "/usr/lib/nagios/plugins/check_disk",
         why: "checks by the conventions of Nagios",

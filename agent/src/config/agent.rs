@@ -107,6 +107,7 @@ impl Settings {
         let mut endpoints = BTreeMap::new();
         for (name, raw) in raw.metrics {
             endpoints.insert(name.clone(), metrics::check(&name, raw, base).map_err(|flaw| flaw.within(file, text))?);
+        }
         let mut logs = BTreeMap::new();
         for (name, raw) in raw.logs {
             logs.insert(name.clone(), super::log::check(&name, raw).map_err(|flaw| flaw.within(file, text))?);

@@ -31,7 +31,6 @@ pub use maintenance::Window;
 pub use metrics::EndpointSpec;
 pub use pattern::Pattern;
 pub use policy::Policy;
-pub use policy::{Policy, READABLE};
 pub use probe::{CommandProbe, Dialogue, DnsProbe, HttpProbe, ProbeKind, ProbeSpec, RecordType, TcpProbe};
 pub use rules::{Backoff, Breaker, Budget, Flapping, HostRules, Mode, Rules};
 pub use web::Trust;
