@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::metrics::Metrics;
 use super::log::Log;
+use super::metrics::Metrics;
 use super::notify::Notify;
 use super::probe::Probe;
 use super::{Budget, Mode, ParameterType, budget, duration, number, size};

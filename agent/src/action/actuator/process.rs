@@ -292,9 +292,9 @@ mod tests {
             signal(proc(), &stubborn.action("process.signal", &[("grace_ms", Value::Integer(50))])).await.unwrap();
         assert!(detail.contains("did not end within 50 ms of SIGTERM and was killed"), "{detail}");
 
-        let mut asked = Victim::run("trap 'exit 7' HUP; echo; while :; do :; done");
-        let detail = signal(proc(), &asked.action("process.signal", &[("signal", "SIGHUP".into())])).await.unwrap();
-        assert!(detail.contains("sent SIGHUP to process"), "{detail}");
+        let mut asked = Victim::run("trap 'exit 7' USR1; echo; while :; do :; done");
+        let detail = signal(proc(), &asked.action("process.signal", &[("signal", "SIGUSR1".into())])).await.unwrap();
+        assert!(detail.contains("sent SIGUSR1 to process"), "{detail}");
         assert_eq!(asked.0.wait().unwrap().code(), Some(7));
     }
 

@@ -1,6 +1,3 @@
-use std::process::{Command, Stdio};
-use std::time::Instant;
-
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use super::super::Condition;
@@ -91,53 +88,4 @@ fn this_process_is_read_from_the_real_procfs() {
         assert!(names.contains(&format!("process.{metric}")), "{metric} of {names:?}, {:?}", reading.failure);
     }
     assert!(reading.samples.iter().all(|it| it.value > 0.0), "{:?}", reading.samples);
-}
-
-/// `cargo test -p salve --lib five_thousand -- --ignored --nocapture`
-#[test]
-#[ignore = "a measurement: it makes 5,000 processes"]
-fn five_thousand_processes() {
-    struct Sleepers(Vec<std::process::Child>);
-    impl Drop for Sleepers {
-        fn drop(&mut self) {
-            for child in &mut self.0 {
-                drop((child.kill(), child.wait()));
-            }
-        }
-    }
-    let sleep = || Command::new("sleep").arg("1000").stdin(Stdio::null()).spawn().unwrap();
-    let sleepers = Sleepers((0..5000).map(|_| sleep()).collect());
-    let mut reader = Reader::new("/proc".into());
-    let named = [("process.executable.name", "sleep")];
-    let metrics = ["process.cpu.utilization", "process.memory.usage", "process.thread.count"];
-    reader.want(&demand(&metrics.map(|metric| (metric, &named[..])), &[]));
-    let timed = |what: &str, run: &mut dyn FnMut()| {
-        let mut times: Vec<_> = (0..7)
-            .map(|_| {
-                let begun = Instant::now();
-                run();
-                begun.elapsed()
-            })
-            .collect();
-        let first = times.first().copied().unwrap_or_default();
-        times.sort();
-        println!("{what}: first {first:.2?}, median {:.2?}", times[3]);
-    };
-    timed("search", &mut || assert_eq!(reader.search().unwrap(), 0));
-    assert!(reader.len() >= 5000);
-    let mut at = 0;
-    timed("read", &mut || {
-        at += 1;
-        assert!(reader.read(Duration::from_secs(at)).samples.len() >= 10_000);
-    });
-    let mut system = sysinfo::System::new_with_specifics(sysinfo::RefreshKind::nothing()).unwrap();
-    let full = sysinfo::ProcessRefreshKind::everything();
-    timed("sysinfo, everything", &mut || {
-        system.refresh_processes_specifics(sysinfo::ProcessesToUpdate::All, true, full);
-    });
-    let some = sysinfo::ProcessRefreshKind::nothing().with_cpu().with_memory();
-    timed("sysinfo, CPU and memory", &mut || {
-        system.refresh_processes_specifics(sysinfo::ProcessesToUpdate::All, true, some);
-    });
-    drop(sleepers);
 }
