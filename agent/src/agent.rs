@@ -17,6 +17,7 @@ use crate::action::Host;
 use crate::action::actuator::{self, Actuators, Order, Programs};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
+use crate::container::Docker;
 use crate::control::{Api, ApiError, Desk};
 use crate::guard::Chain;
 use crate::incident::ledger::{Ledger, LedgerError};
@@ -89,6 +90,8 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
         root: "/".into(),
         interval: settings.interval,
     };
+    let containers = Arc::new(Docker::new(settings.containers));
+    tokio::spawn(collector::container::run(context.clone(), containers.clone()));
     tokio::spawn(collector::host::run(context));
 
     // Instances.
@@ -125,6 +128,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
         services,
         status: table,
         commands: settings.commands,
+        containers,
         notify: Box::new(move |channel, message| {
             let told = tokio::task::block_in_place(|| messages.send_now(channel, message, None));
             told.map(|channels| format!("handed to {}", channels.join(", "))).map_err(|error| error.to_string())

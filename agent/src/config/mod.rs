@@ -4,8 +4,10 @@
 mod agent;
 mod budget;
 mod command;
+mod containers;
 mod duration;
 mod error;
+mod files;
 mod guard;
 mod maintenance;
 mod notify;
@@ -21,6 +23,7 @@ pub use agent::{LedgerSettings, Settings};
 pub use command::{CommandSpec, ParameterType};
 pub(crate) use error::unknown_key;
 pub use error::{ConfigError, Location};
+pub use files::WatchedFile;
 pub use maintenance::Window;
 pub use pattern::Pattern;
 pub use policy::{Policy, READABLE};

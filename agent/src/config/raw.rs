@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::containers::Containers;
+use super::files::File;
 use super::notify::Notify;
 use super::{Budget, Mode, ParameterType, budget, duration, number, size};
 use crate::incident::ledger::RESERVE;
@@ -22,6 +24,8 @@ pub(super) struct Agent {
     pub collect: Collect,
     pub services: BTreeMap<String, Spanned<Service>>,
     pub commands: BTreeMap<String, Spanned<Command>>,
+    pub containers: Containers,
+    pub files: BTreeMap<String, File>,
     pub maintenance: BTreeMap<String, Spanned<Maintenance>>,
     pub notify: BTreeMap<String, Spanned<Notify>>,
     pub api: Api,
@@ -38,6 +42,8 @@ impl Default for Agent {
             collect: Collect::default(),
             services: BTreeMap::new(),
             commands: BTreeMap::new(),
+            containers: Containers::default(),
+            files: BTreeMap::new(),
             maintenance: BTreeMap::new(),
             notify: BTreeMap::new(),
             api: Api::default(),

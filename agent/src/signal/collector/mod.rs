@@ -3,6 +3,7 @@
 //! A collector is a task that looks at what is wanted ([`Demand`](super::Demand)) and reads no more than that; it takes the
 //! host from a root path, tells its [`Health`], and goes on where the host lacks something.
 
+pub mod container;
 mod health;
 pub mod host;
 pub mod service;
