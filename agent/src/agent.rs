@@ -18,7 +18,7 @@ use crate::action::actuator::{self, Actuators, Order, Programs};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
 use crate::container::Docker;
-use crate::control::{Api, ApiError, Desk};
+use crate::control::{Api, ApiError, Desk, Outside};
 use crate::guard::Chain;
 use crate::incident::ledger::{Ledger, LedgerError};
 use crate::incident::{Doors, Engine, Input, Runner};
@@ -92,6 +92,8 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
     };
     let containers = Arc::new(Docker::new(settings.containers));
     tokio::spawn(collector::container::run(context.clone(), containers.clone()));
+    tokio::spawn(collector::timer::run(context.clone()));
+    tokio::spawn(collector::file::run(context.clone(), settings.files));
     tokio::spawn(collector::host::run(context));
 
     // Instances.
@@ -137,7 +139,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
         programs: Programs::of_this_host(),
     }));
     let desk = Arc::new(Desk::new(inputs.clone()));
-    let echoes = router.clone();
+    let (echoes, outside) = (router.clone(), Outside::new(router.clone()));
     let perform = move |order: Order| {
         // Until the plan is over, what happens to its targets is an echo.
         order.targets.iter().for_each(|target| router.begin_echo(target, &order.incident));
@@ -166,6 +168,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
         health,
         notifier,
         desk,
+        outside,
         clock,
         started_at: now.wall,
         ceiling,

@@ -22,6 +22,21 @@ pub fn service_restart() -> PathBuf {
     path
 }
 
+/// A plugin of `tests/guests`, where `cargo xtask test` puts it.
+///
+/// # Panics
+/// When it has not been built.
+#[track_caller]
+pub fn guest(name: &str) -> PathBuf {
+    let directory = match agent::target() {
+        Ok(target) => target.join("guests"),
+        Err(error) => panic!("{error}"),
+    };
+    let path = directory.join(name).with_extension("wasm");
+    assert!(path.is_file(), "no {}: `cargo xtask test` builds it", path.display());
+    path
+}
+
 /// Another build of the same plugin: a valid component of the same behaviour and with another digest, by one more custom
 /// section at its end, which holds `note`.
 #[track_caller]

@@ -1,11 +1,14 @@
 //! The API: HTTP over a Unix socket. What the command line shows, programs can ask for.
 
 mod api;
+mod cloud_event;
 mod desk;
+mod events;
 mod ledger;
 mod peer;
 mod view;
 
 pub use api::{Api, ApiError};
 pub use desk::Desk;
+pub use events::Outside;
 pub use view::{Collected, IncidentDetail, IncidentView, StatusView};

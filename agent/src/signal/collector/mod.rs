@@ -4,9 +4,11 @@
 //! host from a root path, tells its [`Health`], and goes on where the host lacks something.
 
 pub mod container;
+pub mod file;
 mod health;
 pub mod host;
 pub mod service;
+pub mod timer;
 
 pub use health::{Condition, Health, SourceView};
 

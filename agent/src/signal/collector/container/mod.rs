@@ -92,6 +92,8 @@ struct Session<'a> {
     look: BTreeMap<String, bool>,
     /// Those that are being looked at: one look at a time, so that an older one does not overwrite a newer.
     looking: BTreeSet<String>,
+    /// Those whose look made no sense.
+    failing: BTreeSet<String>,
     tasks: JoinSet<Answer>,
     is_reading: bool,
     is_connected: bool,
@@ -106,6 +108,7 @@ impl<'a> Session<'a> {
             usage: Usage::default(),
             look: BTreeMap::new(),
             looking: BTreeSet::new(),
+            failing: BTreeSet::new(),
             tasks: JoinSet::new(),
             is_reading: false,
             is_connected: false,
@@ -178,12 +181,16 @@ impl<'a> Session<'a> {
         match answer {
             Answer::Looked { id, missed, container } => {
                 self.looking.remove(&id);
+                if self.failing.remove(&id) && self.failing.is_empty() {
+                    self.context.health.ok(SOURCE);
+                }
                 match container {
                     Ok(container) => self.send(|known, at| known.looked(container, missed, at)),
                     Err(ContainerError::Unknown(_)) => self.send(|known, at| known.gone(&id, at)),
                     Err(error @ (ContainerError::Garbage(_) | ContainerError::Refused { .. })) => {
                         let short: String = id.chars().take(12).collect();
                         self.context.health.degraded(SOURCE, format!("container {short}: {error}"));
+                        self.failing.insert(id);
                     }
                     Err(error) => return Err(error),
                 }
@@ -196,7 +203,7 @@ impl<'a> Session<'a> {
                 if silent > 0 {
                     let reason = format!("{silent} containers do not say what they use");
                     self.context.health.degraded(SOURCE, reason);
-                } else {
+                } else if self.failing.is_empty() {
                     self.context.health.ok(SOURCE);
                 }
             }
