@@ -22,7 +22,7 @@ fn a_timer_that_fires_too_seldom_is_missed_and_one_that_fires_is_told_of() {
         .policy("fired.toml", &policy("event = \"timer.state\"\nonly = [\"timer.last_trigger\", \"*\"]"))
         .start()
         .unwrap();
-    let missed = agent.until_incident("seldom.timer", "suppressed");
+    let missed = agent.until_incident("seldom.timer", "escalated");
     let shown = agent.json(&["incident", "show", &missed.id]).to_string();
     assert!(shown.contains("timer.missed") && shown.contains("too-seldom"), "{shown}");
     host.run(&["systemctl", "start", "soon.timer"]).unwrap();
