@@ -1,6 +1,6 @@
 //! Timer units, over a connection of their own: what they tell does not mix with what is told of services.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -13,9 +13,6 @@ use super::name::{self, UNITS, Wanted};
 use super::next;
 use crate::clock::Timestamp;
 use crate::service::ServiceError;
-
-/// Up to so many timers have match rules of their own.
-const OWN_RULES_MAX: usize = 100;
 
 /// How a timer unit is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +76,6 @@ impl Properties {
 #[derive(Debug)]
 pub struct Timers {
     bus: Bus,
-    rules: BTreeSet<String>,
     changed: Arc<Notify>,
     pump: JoinHandle<()>,
 }
@@ -98,36 +94,50 @@ impl Timers {
     pub async fn connect() -> Result<Self, ServiceError> {
         let bus = Bus::connect().await?;
         bus.subscribe().await.map_err(lost)?;
+        // Of every timer, so that new ones of a pattern are seen, and of nothing but timers: they change seldom.
+        let rule = format!(
+            "type='signal',sender='org.freedesktop.systemd1',path_namespace='{UNITS}',\
+             interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',\
+             arg0='org.freedesktop.systemd1.Timer'"
+        );
+        bus.matching("AddMatch", &rule).await.map_err(lost)?;
         let changed = Arc::new(Notify::new());
         let mut messages = MessageStream::from(bus.connection());
         let bell = changed.clone();
         // Signals are taken while an answer is waited for: the connection would stand still otherwise.
         let pump = tokio::spawn(async move {
+            let mut said = BTreeMap::new();
             while let Some(Ok(message)) = next(&mut messages).await {
-                let is_signal = message.message_type() == message::Type::Signal;
-                if is_signal && message.header().member().is_some_and(|member| member.as_str() == "PropertiesChanged") {
+                let (header, body) = (message.header(), message.body());
+                let is_changed = header.member().is_some_and(|member| member.as_str() == "PropertiesChanged");
+                let Some(path) =
+                    header.path().filter(|_| message.message_type() == message::Type::Signal && is_changed)
+                else {
+                    continue;
+                };
+                // A look at a unit that is down makes systemd load and announce it: that must not lead to the next look.
+                let now: Option<(&str, Properties, Vec<&str>)> = body.deserialize().ok();
+                let now = now.map(|(_, now, _)| (now.last, now.next_realtime, now.next_monotonic, now.result));
+                if said.insert(path.as_str().to_owned(), now.clone()) != Some(now) {
                     bell.notify_one();
                 }
             }
             bell.notify_one();
         });
-        Ok(Self { bus, rules: BTreeSet::new(), changed, pump })
+        Ok(Self { bus, changed, pump })
     }
 
-    /// Reads the timers that the names and patterns cover; those that do not exist are left out. From then on changes of them
-    /// are told.
+    /// Reads the timers that the names and patterns cover; those that do not exist are left out.
     ///
     /// # Errors
     /// When the connection is lost or systemd does not answer.
-    pub async fn read(&mut self, names: &BTreeSet<String>) -> Result<Vec<TimerReading>, ServiceError> {
+    pub async fn read(&self, names: &BTreeSet<String>) -> Result<Vec<TimerReading>, ServiceError> {
         let names = names.iter().map(|name| if name == "*" { "*.timer".to_owned() } else { name.clone() }).collect();
         let wanted = Wanted::new(&names);
         let exact: Vec<&str> = wanted.exact.iter().map(String::as_str).filter(|unit| is_timer(unit)).collect();
         let globs: Vec<&str> = wanted.globs.iter().map(String::as_str).collect();
-        self.listen(exact.iter().map(|unit| (*unit).to_owned()).collect()).await.map_err(lost)?;
         let mut units = self.bus.loaded(&exact, &globs).await.map_err(lost)?;
         units.retain(|unit, _| is_timer(unit));
-        self.listen(units.keys().cloned().collect()).await.map_err(lost)?;
         let mut readings = Vec::new();
         for (unit, active_state) in units {
             let properties: Properties = match self.bus.properties(&name::path(&unit), "Timer").await {
@@ -148,30 +158,6 @@ impl Timers {
     /// Resolves when a timer may have changed, or the connection may be lost.
     pub async fn changed(&self) {
         self.changed.notified().await;
-    }
-
-    /// Has the bus send the changes of these units besides those it sends already. Units that are no longer wanted are few,
-    /// and what they say costs a look; their rules go with the connection.
-    async fn listen(&mut self, units: BTreeSet<String>) -> zbus::Result<()> {
-        let rule = |place: String| {
-            format!(
-                "type='signal',sender='org.freedesktop.systemd1',{place},\
-                 interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',\
-                 arg0='org.freedesktop.systemd1.Timer'"
-            )
-        };
-        let rules: BTreeSet<String> = if units.len() + self.rules.len() > OWN_RULES_MAX {
-            BTreeSet::from([rule(format!("path_namespace='{UNITS}'"))])
-        } else {
-            units.iter().map(|unit| rule(format!("path='{}'", name::path(unit)))).collect()
-        };
-        for new in rules {
-            if !self.rules.contains(&new) {
-                self.bus.matching("AddMatch", &new).await?;
-                self.rules.insert(new);
-            }
-        }
-        Ok(())
     }
 }
 

@@ -24,7 +24,7 @@ const MISSED: &str = "timer.missed";
 const SOURCE: &str = "timer";
 /// How late a timer may be beyond systemd's own accuracy, in seconds, unless a selector says otherwise by `grace`.
 const GRACE: f64 = 60.0;
-/// How often to look without having been told anything: for new timers of a pattern.
+/// How often to look without having been told anything.
 const RESCAN: Duration = Duration::from_secs(300);
 /// Changes that come together are looked at together.
 const SETTLE: Duration = Duration::from_millis(50);
@@ -70,7 +70,7 @@ async fn watch(
     demand: &mut tokio::sync::watch::Receiver<Arc<Demand>>,
     known: &mut Known,
 ) -> Result<(), ServiceError> {
-    let mut timers = Timers::connect().await?;
+    let timers = Timers::connect().await?;
     let mut wanted = Wanted::new(&demand.borrow_and_update());
     while !wanted.names.is_empty() {
         let readings = timers.read(&wanted.names).await?;
