@@ -145,7 +145,7 @@ impl Known {
         let last = Signal::Event(event(STATE, container.name.clone(), attributes, at));
         // Its name may be another's by now.
         let is_taken = self.containers().any(|other| other.name == container.name);
-        if is_taken { Vec::new() } else { vec![last, Signal::Forget(container.name)] }
+        if is_taken { Vec::new() } else { vec![Signal::Forget(container.name), last] }
     }
 }
 
@@ -289,9 +289,9 @@ mod tests {
         known.looked(container("running", ""), true, AT);
         let renamed = Container { name: "web2".into(), ..container("running", "") };
         assert_eq!(told(&known.looked(renamed, false, AT)), ["forget web", "web2 running"]);
-        assert_eq!(told(&known.happened(&happening("destroy"), AT)), [STATE, "forget web2"]);
+        assert_eq!(told(&known.happened(&happening("destroy"), AT)), ["forget web2", STATE]);
         known.looked(container("running", ""), true, AT);
-        assert_eq!(told(&known.retain(&["b2".to_owned()])), [STATE, "forget web"]);
+        assert_eq!(told(&known.retain(&["b2".to_owned()])), ["forget web", STATE]);
         // A new one of the same name was seen before the end of the old one.
         known.looked(container("exited", "1"), true, AT);
         known.looked(Container { id: "b2".into(), ..container("running", "") }, false, AT);

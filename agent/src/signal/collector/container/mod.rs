@@ -132,7 +132,8 @@ impl<'a> Session<'a> {
                 happening = happenings.next() => match happening {
                     Ok(happening) => {
                         let was_missed = self.look.get(&happening.id).copied().unwrap_or(false);
-                        if happening.action != "destroy" {
+                        // A look that is under way may still show one that is gone: the next one will not.
+                        if happening.action != "destroy" || self.looking.contains(&happening.id) {
                             self.look.insert(happening.id.clone(), was_missed);
                         }
                         self.send(|known, at| known.happened(&happening, at));
