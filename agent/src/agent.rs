@@ -17,7 +17,8 @@ use crate::action::Host;
 use crate::action::actuator::{self, Actuators, Order, Programs};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
-use crate::control::{Api, ApiError, Desk};
+use crate::container::Docker;
+use crate::control::{Api, ApiError, Desk, Outside};
 use crate::guard::Chain;
 use crate::incident::ledger::{Ledger, LedgerError};
 use crate::incident::{Doors, Engine, Input, Runner};
@@ -90,7 +91,10 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
         root: "/".into(),
         interval: settings.interval,
     };
+    let containers = Arc::new(Docker::new(settings.containers));
     let sources = Sources {
+        containers: containers.clone(),
+        files: settings.files,
         probes: settings.probes,
         endpoints: settings.metrics,
         logs: settings.logs,
@@ -137,6 +141,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
         services,
         status: table,
         commands: settings.commands,
+        containers,
         notify: Box::new(move |channel, message| {
             let told = tokio::task::block_in_place(|| messages.send_now(channel, message, None));
             told.map(|channels| format!("handed to {}", channels.join(", "))).map_err(|error| error.to_string())
@@ -145,7 +150,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
         programs: Programs::of_this_host(),
     }));
     let desk = Arc::new(Desk::new(inputs.clone()));
-    let echoes = router.clone();
+    let (echoes, outside) = (router.clone(), Outside::new(router.clone()));
     let perform = move |order: Order| {
         // Until the plan is over, what happens to its targets is an echo.
         order.targets.iter().for_each(|target| router.begin_echo(target, &order.incident));
@@ -177,6 +182,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
         history,
         notifier,
         desk,
+        outside,
         clock,
         started_at: now.wall,
         ceiling,

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`config`] | the operator's files, checked |
 //! | [`service`] | the managers of services: systemd, and the agent's own |
+//! | [`container`] | containers, by the Docker API |
 //! | [`signal`] | collectors, and the router that hands each signal to whoever wants it |
 //! | [`plugin`] | WebAssembly: loading, the sandbox, one actor for each instance |
 //! | [`incident`] | the state machine, the engine that drives it, the ledger that keeps it |
@@ -24,6 +25,7 @@ pub mod agent;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod container;
 pub mod control;
 pub mod guard;
 mod http;

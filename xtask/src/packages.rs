@@ -63,6 +63,14 @@ pub(crate) const LAB: &[Package] = &[
         why: "a receiver of notices",
         unit: Some("prometheus-alertmanager.service"),
     },
+    Package { name: "podman", proof: "podman", why: "real containers, by the Docker API", unit: Some("podman.socket") },
+    Package { name: "runc", proof: "runc", why: "what podman runs containers with", unit: None },
+    Package {
+        name: "busybox-static",
+        proof: "/usr/share/doc/busybox-static/copyright",
+        why: "all that is in a test's container",
+        unit: None,
+    },
 ];
 
 /// The healers that the benchmarks measure beside this one.

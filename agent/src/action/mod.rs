@@ -14,6 +14,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::config::CommandSpec;
+use crate::container;
 use crate::service::Verb;
 use crate::signal::{Attribute, Value};
 
@@ -22,6 +23,8 @@ use crate::signal::{Attribute, Value};
 pub enum ActionKind {
     /// `service.start`, `.stop`, `.restart`, `.reload`, `.reset-failed`.
     Service(Verb),
+    /// `container.start`, `.stop`, `.restart`, `.kill`.
+    Container(container::Verb),
     /// `process.signal`: a signal to one process; with a grace, its end.
     ProcessSignal,
     /// `process.renice`: another scheduling priority for one process.
@@ -42,7 +45,7 @@ pub enum ActionKind {
     Notify,
 }
 
-/// The kinds besides `service.*`, as they are written.
+/// The kinds besides `service.*` and `container.*`, as they are written.
 const KINDS: [(&str, ActionKind); 9] = [
     ("process.signal", ActionKind::ProcessSignal),
     ("process.renice", ActionKind::ProcessRenice),
@@ -59,7 +62,9 @@ impl ActionKind {
     /// Every kind, as it is written.
     pub fn all() -> impl Iterator<Item = (String, Self)> {
         let services = Verb::ALL.into_iter().map(|verb| (format!("service.{}", verb.as_str()), Self::Service(verb)));
-        services.chain(KINDS.into_iter().map(|(name, kind)| (name.to_owned(), kind)))
+        let containers = container::Verb::ALL.into_iter();
+        let containers = containers.map(|verb| (format!("container.{}", verb.as_str()), Self::Container(verb)));
+        services.chain(containers).chain(KINDS.into_iter().map(|(name, kind)| (name.to_owned(), kind)))
     }
 
     /// The kind that is written so; the error lists the valid ones.
@@ -103,9 +108,18 @@ impl Action {
                 });
                 kills.then(|| "SIGKILL gives the process no chance to save what it holds".to_owned())
             }
+            ActionKind::Container(container::Verb::Kill) => {
+                let signal = self.parameters.iter().find(|parameter| parameter.key == "signal");
+                let kills = match signal.map(|signal| &signal.value) {
+                    Some(Value::Text(name)) => actuator::is_kill(name),
+                    _ => true,
+                };
+                kills.then(|| "SIGKILL gives the container no chance to save what it holds".to_owned())
+            }
             ActionKind::CommandRun if commands.get(&self.target).is_some_and(|command| command.repeatable) => None,
             ActionKind::CommandRun => Some(format!("[commands.{}] is not marked `repeatable`", self.target)),
             ActionKind::Service(_)
+            | ActionKind::Container(_)
             | ActionKind::ProcessRenice
             | ActionKind::JournalVacuum
             | ActionKind::HttpRequest
@@ -183,6 +197,10 @@ mod tests {
             (action("process.signal", "7", &[("signal", "KILL")]), true),
             (action("process.signal", "7", &[("signal", "SIGKILL")]), true),
             (action("process.signal", "7", &[("grace_ms", "any")]), true),
+            (action("container.restart", "web", &[]), false),
+            (action("container.kill", "web", &[]), true),
+            (action("container.kill", "web", &[("signal", "KILL")]), true),
+            (action("container.kill", "web", &[("signal", "HUP")]), false),
             (action("process.renice", "7", &[]), false),
             (action("command.run", "safe", &[]), false),
             (action("command.run", "once", &[]), true),

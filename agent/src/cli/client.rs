@@ -24,8 +24,18 @@ pub(crate) fn get<T: DeserializeOwned>(socket: &Path, path: &str) -> anyhow::Res
 
 /// Says something to the agent, and prints what it answers; what it refuses is told with its words.
 pub(super) fn say(socket: &Path, path: &str, body: &serde_json::Value) -> anyhow::Result<Outcome> {
+    say_as(socket, path, "application/json", body)
+}
+
+/// Like [`say`], in a format that has a content type of its own.
+pub(super) fn say_as(
+    socket: &Path,
+    path: &str,
+    content_type: &str,
+    body: &serde_json::Value,
+) -> anyhow::Result<Outcome> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let request = Request::post(path).header("content-type", "application/json");
+    let request = Request::post(path).header("content-type", content_type);
     let (status, answer) = runtime.block_on(fetch(socket, request, body.to_string().into()))?;
     match read::<serde_json::Value>(status, &answer)? {
         Ok(answer) => {

@@ -3,6 +3,7 @@
 mod agent;
 mod check;
 mod client;
+mod event;
 mod hold;
 mod incident;
 mod ledger;
@@ -59,6 +60,9 @@ enum Command {
     /// Look at incidents, and decide where a person has to.
     #[command(subcommand)]
     Incident(incident::Command),
+    /// Tell the agent what happened elsewhere.
+    #[command(subcommand)]
+    Event(event::Command),
     /// Say how often what failed, for how long, and how well it was healed.
     Report(report::ReportArgs),
     /// Look at the ledger as a whole.
@@ -93,6 +97,7 @@ impl Cli {
             Command::Resume(args) => hold::resume(&socket, args),
             Command::Plugin(command) => plugin::run(&socket, command),
             Command::Incident(command) => incident::run(&socket, command),
+            Command::Event(command) => event::run(&socket, command),
             Command::Report(args) => report::run(&socket, &args),
             Command::Ledger(command) => ledger::run(&socket, command),
         }

@@ -6,7 +6,9 @@ use toml::Spanned;
 
 use super::maintenance::Window;
 use super::requires::{self, Requires};
-use super::{Breaker, ConfigError, EndpointSpec, HostRules, ProbeSpec, command, metrics, probe, raw};
+use super::{
+    Breaker, ConfigError, EndpointSpec, HostRules, ProbeSpec, WatchedFile, command, containers, files, metrics, probe, raw,
+};
 use crate::notify::Channel;
 use crate::service::command::CommandSpec;
 use crate::signal::Keep;
@@ -39,6 +41,10 @@ pub struct Settings {
     pub services: BTreeMap<String, CommandSpec>,
     /// What `command.run` can run, by name.
     pub commands: BTreeMap<String, command::CommandSpec>,
+    /// Where the Docker API may be, in the order to try.
+    pub containers: Vec<PathBuf>,
+    /// Files that are watched, by name.
+    pub files: BTreeMap<String, WatchedFile>,
     /// Ways to tell people.
     pub notify: BTreeMap<String, Channel>,
     /// What is asked, from outside, whether it works.
@@ -91,6 +97,10 @@ impl Settings {
         for (name, entry) in raw.commands {
             commands.insert(name.clone(), command::check(file, text, base, &name, entry)?);
         }
+        let mut watched = BTreeMap::new();
+        for (name, entry) in raw.files {
+            watched.insert(name, files::check(base, entry).map_err(|flaw| flaw.within(file, text))?);
+        }
         requires::check(&requires).map_err(|flaw| flaw.within(file, text))?;
         let mut host = host_rules(raw.agent);
         for (name, window) in raw.maintenance {
@@ -125,6 +135,8 @@ impl Settings {
             },
             services,
             commands,
+            containers: containers::sockets(base, raw.containers),
+            files: watched,
             notify,
             probes,
             metrics: endpoints,

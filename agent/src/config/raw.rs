@@ -9,6 +9,8 @@ use toml::Spanned;
 
 use super::log::Log;
 use super::metrics::Metrics;
+use super::containers::Containers;
+use super::files::File;
 use super::notify::Notify;
 use super::probe::Probe;
 use super::{Budget, Mode, ParameterType, budget, duration, number, size};
@@ -26,6 +28,8 @@ pub(super) struct Agent {
     pub collect: Collect,
     pub services: BTreeMap<String, Spanned<Service>>,
     pub commands: BTreeMap<String, Spanned<Command>>,
+    pub containers: Containers,
+    pub files: BTreeMap<String, File>,
     pub maintenance: BTreeMap<String, Spanned<Maintenance>>,
     pub notify: BTreeMap<String, Spanned<Notify>>,
     pub probes: BTreeMap<String, Spanned<Probe>>,
@@ -45,6 +49,8 @@ impl Default for Agent {
             collect: Collect::default(),
             services: BTreeMap::new(),
             commands: BTreeMap::new(),
+            containers: Containers::default(),
+            files: BTreeMap::new(),
             maintenance: BTreeMap::new(),
             notify: BTreeMap::new(),
             probes: BTreeMap::new(),

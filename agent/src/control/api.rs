@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::task::block_in_place;
 
 use super::peer::Peer;
-use super::{Collected, Desk, IncidentDetail, IncidentView, StatusView, history, ledger};
+use super::{Collected, Desk, IncidentDetail, IncidentView, Outside, StatusView, events, history, ledger};
 use crate::clock::{Clock, Timestamp};
 use crate::config::Mode;
 use crate::incident::ledger::{LedgerError, LedgerReader};
@@ -69,6 +69,8 @@ pub struct Api {
     pub notifier: Arc<Notifier>,
     /// Where persons' words go.
     pub desk: Arc<Desk>,
+    /// Where events from outside go.
+    pub outside: Outside,
     /// Tells which holds are over.
     pub clock: Arc<dyn Clock>,
     /// Since when the agent runs.
@@ -114,6 +116,7 @@ impl Api {
             .route("/v1/incidents/{id}/{word}", post(told))
             .route("/v1/pause", post(pause))
             .route("/v1/resume", post(resume))
+            .route("/v1/events", post(events::post))
             .route("/v1/report", get(ledger::report))
             .route("/v1/ledger/export", get(ledger::export))
             .fallback(|| async { Refusal(StatusCode::NOT_FOUND, "there is nothing here".to_owned()) })

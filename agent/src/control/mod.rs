@@ -1,8 +1,10 @@
 //! The API: HTTP over a Unix socket. What the command line shows, programs can ask for.
 
 mod api;
+mod cloud_event;
 mod desk;
 mod history;
+mod events;
 mod ledger;
 mod peer;
 mod view;
@@ -10,4 +12,5 @@ mod view;
 pub use api::{Api, ApiError};
 pub use desk::Desk;
 pub use history::{HistoryView, PastView};
+pub use events::Outside;
 pub use view::{Collected, IncidentDetail, IncidentView, StatusView};

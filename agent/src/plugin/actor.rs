@@ -140,12 +140,13 @@ impl Actor {
         stopped: &mut oneshot::Receiver<()>,
     ) -> End {
         let mailbox = self.mailbox.clone();
-        let (mut last_call, started) = (Instant::now(), Instant::now());
+        let started = Instant::now();
+        let (mut last_call, mut last_detect) = (started, started);
         loop {
             if self.traps_in_a_row > 0 && started.elapsed() >= limits::RESTART_RESET {
                 self.recovered().await;
             }
-            let due = subscription.every.map(|every| last_call + every);
+            let due = subscription.every.map(|every| last_detect + every);
             let again = (!self.undecided.is_empty()).then(|| last_call + ASK_AGAIN);
             let question = tokio::select! {
                 biased;
@@ -162,10 +163,12 @@ impl Actor {
             let now = self.setup.clock.now().wall;
             let is_due = due.is_some_and(|due| due <= last_call);
             let batch = mailbox.take(now).or_else(|| is_due.then(|| Batch { at: now, ..Batch::default() }));
-            if let Some(batch) = batch
-                && let Err(error) = self.detect(instance, batch).await
-            {
-                return End::Trapped(error);
+            if let Some(batch) = batch {
+                // Questions do not count: an undecided `verify` is asked each second, and would put off this for ever.
+                last_detect = last_call;
+                if let Err(error) = self.detect(instance, batch).await {
+                    return End::Trapped(error);
+                }
             }
             let mut questions = std::mem::take(&mut self.undecided);
             questions.extend(question);

@@ -111,6 +111,14 @@ impl Selector {
         }
     }
 
+    /// The value that an attribute must have and that is no text, if the selector says so.
+    pub fn exactly(&self, key: &str) -> Option<&Value> {
+        match self.wanted(key)? {
+            Wanted::Exactly(value) => Some(value),
+            Wanted::Text(_) => None,
+        }
+    }
+
     /// Whether an attribute's text is one it asks for; it is where the selector says nothing of the attribute.
     pub fn allows(&self, key: &str, text: &str) -> bool {
         self.wanted(key).is_none_or(|wanted| wanted.text(text))

@@ -3,6 +3,7 @@
 
 mod collect;
 mod command;
+mod container;
 mod file;
 mod host;
 mod http;
@@ -19,6 +20,7 @@ use std::time::Instant;
 
 use super::{Action, ActionKind, Evidence, Outcome};
 use crate::config::{CommandSpec, Rules};
+use crate::container::Docker;
 use crate::service::{Services, StatusTable};
 use parameters::Parameters;
 
@@ -35,6 +37,8 @@ pub struct Parts {
     pub status: Arc<StatusTable>,
     /// What `command.run` can run, by name.
     pub commands: BTreeMap<String, CommandSpec>,
+    /// Containers of the host.
+    pub containers: Arc<Docker>,
     /// Where `notify` goes.
     pub notify: NotifyDoor,
     /// Where procfs is mounted: `/proc`.
@@ -124,6 +128,7 @@ impl Actuators {
                 Parameters::of(action, &[])?;
                 service::act(&parts.services, verb, &action.target).await
             }
+            ActionKind::Container(verb) => container::act(&parts.containers, verb, action).await,
             ActionKind::ProcessSignal => process::signal(&parts.proc, action).await,
             ActionKind::ProcessRenice => process::renice(&parts.proc, action),
             ActionKind::CommandRun => command::act(&parts.commands, action).await,
@@ -163,6 +168,7 @@ pub(super) mod testing {
             services: Arc::new(Services::new(state, BTreeMap::new(), Arc::new(|_| {}))),
             status: Arc::default(),
             commands: crate::config::testing::commands(commands),
+            containers: Arc::new(Docker::new(vec![state.join("docker.sock")])),
             notify: Box::new(|channel, message| Ok(format!("{channel}: {message}"))),
             proc: "/proc".into(),
             programs: Programs { journalctl: "/bin/echo".into(), reboot: vec!["/bin/echo".into(), "reboot".into()] },
@@ -174,6 +180,7 @@ pub(super) mod testing {
 mod tests {
     use super::testing::{action, parts};
     use super::*;
+    use crate::signal::Value;
 
     #[tokio::test]
     async fn what_is_wrong_with_an_action_is_an_outcome_that_says_so() {
@@ -187,6 +194,12 @@ mod tests {
             (action("service.restart", "demo", &[]), "there is no service `demo`"),
             (action("command.run", "absent", &[]), "no [commands.absent]"),
             (action("host.reboot", "other-host", &[]), "target of host.reboot is `host`"),
+            (action("container.start", "web", &[("signal", "TERM".into())]), "container.start: unknown key `signal`"),
+            (action("container.kill", "web", &[("signal", "NOPE".into())]), "`NOPE`, which is not one of TERM, KILL"),
+            (action("container.stop", "web", &[("timeout_ms", Value::Integer(-1))]), "0 or more"),
+            (action("container.stop", "web", &[("timeout_ms", Value::Integer(600_001))]), "at most 600000"),
+            (action("container.start", "../web", &[]), "there is no container `../web`"),
+            (action("container.start", "web", &[]), "no Docker API on this host: there is no"),
             (action("journal.vacuum", "journal", &[]), "`max_bytes` or `older_than_ms`"),
         ] {
             let outcome = actuators.act(&action, &Rules::default()).await;

@@ -41,6 +41,16 @@ fn named(name: &str) -> Option<(&'static str, Signal)> {
     SIGNALS.into_iter().find(|(known, _)| *known == name)
 }
 
+/// A signal's name without `SIG`, if it is one that can be asked for.
+pub(super) fn signal_name(name: &str) -> Option<&'static str> {
+    named(name).map(|(name, _)| name)
+}
+
+/// The names of all signals that can be asked for.
+pub(super) fn signal_names() -> String {
+    SIGNALS.map(|(name, _)| name).join(", ")
+}
+
 /// Whether this names SIGKILL.
 pub(in crate::action) fn is_kill(name: &str) -> bool {
     named(name).is_some_and(|(_, signal)| signal == Signal::KILL)
@@ -51,8 +61,7 @@ pub(super) async fn signal(proc: &Path, action: &Action) -> Result<String, Strin
     let parameters = Parameters::of(action, &["process.start_time", "signal", "grace_ms"])?;
     let name = parameters.text("signal")?.unwrap_or("TERM");
     let Some((name, signal)) = named(name) else {
-        let valid = SIGNALS.map(|(name, _)| name).join(", ");
-        return Err(parameters.wrong("signal", &name.into(), &format!("one of {valid}")));
+        return Err(parameters.wrong("signal", &name.into(), &format!("one of {}", signal_names())));
     };
     let grace = parameters.count("grace_ms")?;
     if let Some(grace) = grace.filter(|grace| *grace > MAX_GRACE) {

@@ -1,6 +1,6 @@
 //! systemd's side of D-Bus: the calls the agent makes, and what their errors mean.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -198,6 +198,30 @@ impl Bus {
             }
         }
         Ok(readings)
+    }
+
+    /// The loaded units that have one of these names or match one of these patterns, each with its `ActiveState`. A name is
+    /// loaded if need be.
+    pub(super) async fn loaded(&self, exact: &[&str], globs: &[&str]) -> zbus::Result<BTreeMap<String, String>> {
+        let mut listed = Vec::new();
+        if !exact.is_empty() {
+            let reply = self.manager("ListUnitsByNames", &(exact,)).await?;
+            listed.extend(reply.body().deserialize::<Vec<Listed>>()?);
+        }
+        if !globs.is_empty() {
+            let no_states: &[&str] = &[];
+            let reply = self.manager("ListUnitsByPatterns", &(no_states, globs)).await?;
+            listed.extend(reply.body().deserialize::<Vec<Listed>>()?);
+        }
+        let found = listed.into_iter().filter(|listed| listed.2 != "not-found");
+        Ok(found.map(|listed| (listed.0, listed.3)).collect())
+    }
+
+    /// All properties of an interface of systemd's (`Timer`) of the unit at `path`, of which `T` takes what it knows.
+    pub(super) async fn properties<T: DeserializeOwned + Type>(&self, path: &str, interface: &str) -> zbus::Result<T> {
+        let interface = format!("{SYSTEMD}.{interface}");
+        let reply = self.0.call_method(Some(SYSTEMD), path, Some(PROPERTIES), "GetAll", &interface).await?;
+        reply.body().deserialize()
     }
 
     /// What `unit` needs, in one call: all of the `Unit` half, which systemd has at hand.

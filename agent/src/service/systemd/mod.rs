@@ -8,6 +8,7 @@ mod bus;
 mod name;
 mod rules;
 mod session;
+mod timers;
 mod unit;
 mod watch;
 
@@ -20,6 +21,7 @@ use tokio::sync::{Mutex, watch as channel};
 use zbus::{Message, MessageStream};
 
 pub use act::ACTION_TIMEOUT;
+pub use timers::{TimerReading, Timers};
 
 use self::bus::Bus;
 use super::needs::Needs;

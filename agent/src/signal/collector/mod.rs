@@ -3,7 +3,9 @@
 //! A collector is a task that looks at what is wanted ([`Demand`](super::Demand)) and reads no more than that; it takes the
 //! host from a root path, tells its [`Health`], and goes on where the host lacks something.
 
+pub mod container;
 pub mod exit;
+pub mod file;
 mod health;
 pub mod host;
 pub mod incident;
@@ -18,6 +20,7 @@ pub mod scrape;
 pub mod service;
 #[cfg(test)]
 mod testing;
+pub mod timer;
 mod tls;
 mod web;
 
@@ -30,7 +33,8 @@ use std::time::Duration;
 
 use super::Router;
 use crate::clock::Clock;
-use crate::config::{EndpointSpec, ProbeSpec};
+use crate::config::{EndpointSpec, ProbeSpec, WatchedFile};
+use crate::container::Docker;
 use log::{LogSpec, Places};
 use probe::Probes;
 
@@ -59,6 +63,10 @@ impl Context {
 /// What of the configuration collectors read.
 #[derive(Debug)]
 pub struct Sources {
+    /// The Docker API.
+    pub containers: Arc<Docker>,
+    /// `[files.NAME]`.
+    pub files: BTreeMap<String, WatchedFile>,
     /// `[probes.NAME]`.
     pub probes: BTreeMap<String, ProbeSpec>,
     /// `[metrics.NAME]`.
@@ -91,6 +99,9 @@ pub fn start(context: &Context, sources: Sources) -> Collectors {
     tokio::spawn(process::run(at(), births.clone()));
     tokio::spawn(exit::run(at(), births));
     tokio::spawn(kernel::run(at(), sources.state.join("kernel.cursor")));
+    tokio::spawn(container::run(at(), sources.containers));
+    tokio::spawn(timer::run(at()));
+    tokio::spawn(file::run(at(), sources.files));
     let probes = Probes::new(at(), sources.probes);
     tokio::spawn(async move { probes.run().await });
     tokio::spawn(scrape::run(at(), sources.endpoints));
