@@ -123,7 +123,7 @@ fn a_configuration_that_makes_no_sense_is_refused() {
         (r#"{ "renew": "command.run:{host}" }"#, "renew: "),
         (r#"{ "probe": [] }"#, "unknown field `probe`"),
     ] {
-        let error = Harness::<CertificateExpiry>::new(config).unwrap_err();
+        let error = Harness::<CertificateExpiry>::new(config).err().unwrap();
         assert!(error.contains(reason), "{config}: {error}");
     }
 }

@@ -1,3 +1,4 @@
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -7,7 +8,9 @@ use salve_plugin_sdk::{log, state};
 
 const KEY: &str = "deaths";
 /// So many containers that died lately are kept track of; beyond that, the one that died longest ago is forgotten.
-const MAX_CONTAINERS: usize = 64;
+const MAX_CONTAINERS: usize = 1024;
+/// So many of them, those that died last, are kept over a restart: they fit into the state.
+const MAX_KEPT: usize = 32;
 
 /// How often containers died lately, over restarts of the plugin.
 pub struct Deaths {
@@ -40,9 +43,13 @@ impl Deaths {
     }
 
     pub fn save(&mut self) {
-        if std::mem::take(&mut self.changed)
-            && let Err(error) = state::set(KEY, &self.containers)
-        {
+        if !std::mem::take(&mut self.changed) {
+            return;
+        }
+        let mut kept: Vec<(&String, &Count)> = self.containers.iter().collect();
+        kept.sort_by_key(|(_, count)| Reverse(count.last));
+        kept.truncate(MAX_KEPT);
+        if let Err(error) = state::set(KEY, &kept.into_iter().collect::<BTreeMap<_, _>>()) {
             log::warn!("how often containers died is forgotten at the next restart: {error}");
         }
     }

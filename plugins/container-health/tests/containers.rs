@@ -7,9 +7,12 @@ use std::time::Duration;
 use container_health::ContainerHealth;
 use salve_plugin_sdk::Attempt;
 use salve_plugin_sdk::prelude::*;
+use salve_plugin_sdk::state as kept;
 use salve_plugin_sdk::testing::Harness;
 
 fn plugin() -> Harness<ContainerHealth> {
+    // State is kept for each thread: that of an earlier plugin of the same test is none of this one's.
+    kept::keys().iter().for_each(|key| kept::delete(key).unwrap());
     Harness::new("{}").unwrap()
 }
 

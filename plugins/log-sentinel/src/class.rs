@@ -49,7 +49,8 @@ impl Class {
     pub fn subscribe(&self, mut subscription: Subscription) -> Subscription {
         let subject = salve_plugin_sdk::Attribute::new("subject", self.config.source.as_str());
         let attributes = self.config.attributes.iter();
-        let attributes = attributes.map(|(key, wanted)| salve_plugin_sdk::Attribute::new(key, Value::from(wanted.clone())));
+        let attributes =
+            attributes.map(|(key, wanted)| salve_plugin_sdk::Attribute::new(key, Value::from(wanted.clone())));
         subscription.events.push(Selector {
             name: self.config.event.clone(),
             matching: attributes.chain([subject]).collect(),
@@ -114,7 +115,8 @@ impl Class {
 
 /// Whether a text may match both patterns. Of two with stars it is said where their ends do not rule it out.
 fn overlap(one: &str, other: &str) -> bool {
-    let (Some((one_head, one_rest)), Some((other_head, other_rest))) = (one.split_once('*'), other.split_once('*')) else {
+    let (Some((one_head, one_rest)), Some((other_head, other_rest))) = (one.split_once('*'), other.split_once('*'))
+    else {
         return matches(one, other) || matches(other, one);
     };
     let tail = |rest: &str| rest.rsplit('*').next().unwrap_or_default().to_owned();

@@ -47,8 +47,8 @@ use open::{Open, shown};
 const RECORD: &str = "log.record";
 /// Where the faults that are raised are kept: kind and target.
 const KEY: &str = "raised";
-/// How many of them are kept over a restart.
-const MAX_KEPT: usize = 256;
+/// How many of them are kept over a restart, so that they fit into the state.
+const MAX_KEPT: usize = 128;
 /// How many faults there may be at once; beyond that nothing new is raised.
 const MAX_OPEN: usize = 1024;
 /// How much longer than the time of calm a verdict may take.
@@ -81,7 +81,9 @@ impl Remediator for LogSentinel {
             let Some((class, after)) = rest.split_first_mut() else { break };
             if let Some(same) = before.iter().find(|other| other.kind == class.kind) {
                 let (one, other, kind) = (&same.name, &class.name, &class.kind);
-                return Err(format!("classes `{one}` and `{other}` both raise `{kind}`; give each a `kind` of its own"));
+                return Err(format!(
+                    "classes `{one}` and `{other}` both raise `{kind}`; give each a `kind` of its own"
+                ));
             }
             if let Some(other) = before.iter().chain(&*after).find(|other| other.overlaps(class)) {
                 class.tell_from(&other.name)?;
@@ -176,7 +178,8 @@ impl LogSentinel {
         let may_be = |(_, class): &(usize, &Class)| class.may_be(event);
         let candidates: Vec<(usize, &Class)> = self.classes.iter().enumerate().filter(may_be).collect();
         let Some(((last, last_class), others)) = candidates.split_last() else { return vec![] };
-        let mut classes: Vec<usize> = others.iter().filter(|(_, it)| it.says(event)).map(|(number, _)| *number).collect();
+        let mut classes: Vec<usize> =
+            others.iter().filter(|(_, it)| it.says(event)).map(|(number, _)| *number).collect();
         if (classes.is_empty() && last_class.has_pattern()) || last_class.says(event) {
             classes.push(*last);
         }
@@ -213,7 +216,8 @@ impl LogSentinel {
         for (kind, target) in std::mem::take(&mut self.kept) {
             match self.class(&kind) {
                 Some(class) => {
-                    let open = Open { is_news: false, ..Open::new(class.fault(&target, 0, ""), self.now) };
+                    let mut open = Open::new(class.fault(&target, 0, ""), self.now);
+                    open.is_news = false;
                     let key = (class.name.clone(), target);
                     self.open.insert(key, open);
                 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use log_sentinel::LogSentinel;
 use salve_plugin_sdk::Attempt;
 use salve_plugin_sdk::prelude::*;
+use salve_plugin_sdk::state;
 use salve_plugin_sdk::testing::Harness;
 
 const APP: &str = r#"{ "class": { "oops": {
@@ -21,6 +22,8 @@ const SHARED: &str = r#"{ "class": {
 } }"#;
 
 fn plugin(config: &str) -> Harness<LogSentinel> {
+    // State is kept for each thread: that of an earlier plugin of the same test is none of this one's.
+    state::keys().iter().for_each(|key| state::delete(key).unwrap());
     Harness::new(config).unwrap()
 }
 
@@ -112,7 +115,10 @@ fn other_events_are_chosen_by_their_attributes() {
     let subscription = plugin(config).subscription().clone();
     assert_eq!(subscription.events[0].matching.len(), 3);
     // Nobody said what happened to it.
-    assert_eq!(kinds(&plugin(config).event(Event { subject: String::new(), ..deploy("failed") })), [("log.deploy", "host")]);
+    assert_eq!(
+        kinds(&plugin(config).event(Event { subject: String::new(), ..deploy("failed") })),
+        [("log.deploy", "host")]
+    );
 }
 
 #[test]
@@ -238,10 +244,16 @@ fn a_configuration_that_makes_no_sense_is_refused() {
         (r#"{ "class": { "x": { "patern": "" } } }"#, "unknown field `patern`"),
         (r#"{ "class": { "x": { "pattern": "x", "remedy": "restart" } } }"#, "is no action such as"),
         (r#"{ "class": { "x": { "pattern": "x", "remedy": "service.restart:{unit}" } } }"#, "class `x`: remedy: "),
-        (r#"{ "class": { "x": { "pattern": "x", "kind": "k" }, "y": { "pattern": "y", "kind": "k" } } }"#, "classes `x` and `y`"),
-        (r#"{ "class": { "x": { "pattern": "\\pL" }, "y": { "pattern": "y" } } }"#, "class `x` shares a source with `y`"),
+        (
+            r#"{ "class": { "x": { "pattern": "x", "kind": "k" }, "y": { "pattern": "y", "kind": "k" } } }"#,
+            "classes `x` and `y`",
+        ),
+        (
+            r#"{ "class": { "x": { "pattern": "\\pL" }, "y": { "pattern": "y" } } }"#,
+            "class `x` shares a source with `y`",
+        ),
     ] {
-        let error = Harness::<LogSentinel>::new(config).unwrap_err();
+        let error = Harness::<LogSentinel>::new(config).err().unwrap();
         assert!(error.contains(reason), "{config}: {error}");
     }
     // On its own the host's engine is enough.

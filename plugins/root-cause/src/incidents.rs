@@ -18,7 +18,9 @@ impl Incidents {
     /// and those that nobody looks after any more.
     pub fn take(&mut self, batch: &Batch<'_>) {
         for event in batch.events_named("incident.state") {
-            let (Some(kind), Some(target)) = (event.text("incident.kind"), event.text("incident.target")) else { continue };
+            let (Some(kind), Some(target)) = (event.text("incident.kind"), event.text("incident.target")) else {
+                continue;
+            };
             let is_over = matches!(event.text("incident.state"), None | Some("resolved" | "orphaned"));
             if is_over || kind.starts_with(super::KIND) {
                 self.open.remove(&event.subject);

@@ -292,7 +292,10 @@ fn watched(tree: &FaultTree, config: &Config) -> Result<Vec<Watched>, String> {
     for gate in gates {
         let kind = format!("{KIND}{}", slug(gate));
         if let Some(same) = tops.iter().find(|top| top.kind == kind) {
-            return Err(format!("the gates `{}` and `{gate}` would both raise `{kind}`; name one differently", same.gate));
+            return Err(format!(
+                "the gates `{}` and `{gate}` would both raise `{kind}`; name one differently",
+                same.gate
+            ));
         }
         let below = tree.importance(gate, &Observed::new()).into_iter().map(|(event, _)| event.to_owned()).collect();
         let raised = kept.remove(gate);

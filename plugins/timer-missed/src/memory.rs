@@ -4,8 +4,8 @@ use std::time::Duration;
 use salve_plugin_sdk::serde::{self, Deserialize, Serialize};
 use salve_plugin_sdk::{log, state};
 
-/// How many timers are kept track of; the longest quiet one goes first.
-const MAX_TIMERS: usize = 256;
+/// How many timers are kept track of, so that they fit into the state; the longest quiet one goes first.
+const MAX_TIMERS: usize = 128;
 const KEY: &str = "timers";
 
 /// What is known of timers, over restarts of the plugin: which did not fire, and whose job ran all the same.

@@ -5,12 +5,15 @@
 use std::time::Duration;
 
 use salve_plugin_sdk::prelude::*;
+use salve_plugin_sdk::state as kept;
 use salve_plugin_sdk::testing::Harness;
 use timer_missed::TimerMissed;
 
 const START: &str = r#"{ "timers": ["backup*.timer"], "start": true, "jobs": { "backup-b.timer": "b.service" } }"#;
 
 fn plugin(config: &str) -> Harness<TimerMissed> {
+    // State is kept for each thread: that of an earlier plugin of the same test is none of this one's.
+    kept::keys().iter().for_each(|key| kept::delete(key).unwrap());
     Harness::new(config).unwrap()
 }
 
