@@ -44,7 +44,7 @@
 //! ```
 //!
 //! What a signal says over time (a limit, a trend, a shift) the pieces of [`detect`](mod@detect) tell. Where a plan may not be
-//! enough, a [`Ladder`] says what comes after it.
+//! enough, a [`Ladder`] says what comes after it; where the operator is to say what helps, the configuration has a [`Remedy`].
 //!
 //! The crate compiles natively too, so a plugin's logic is tested with plain `cargo test`: see [`testing`].
 //!

@@ -81,11 +81,10 @@ impl Observed {
         if self.oom_killed {
             return false;
         }
-        match (self.exit_code, self.stop_requested) {
-            (_, Some(true)) => true,
-            (Some(0) | None, _) => true,
-            (Some(130 | 143), None) => true,
-            _ => false,
+        match (self.stop_requested, self.exit_code) {
+            (Some(true), _) => true,
+            (_, code) if code.unwrap_or(0) == 0 => true,
+            (asked, code) => asked.is_none() && matches!(code, Some(130 | 143)),
         }
     }
 

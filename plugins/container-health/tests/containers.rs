@@ -1,6 +1,6 @@
 //! The plugin's decisions, natively: which containers are at fault, what is done about them, and when they are well again.
 
-#![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of tests fail as the tests do")]
 
 use std::time::Duration;
 

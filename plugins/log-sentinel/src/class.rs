@@ -2,7 +2,8 @@ use std::time::Duration;
 
 use regex_lite::Regex;
 use salve_plugin_sdk::detect::LogRule;
-use salve_plugin_sdk::{Attributes, Event, Fault, Selector, Subscription, Value, matches};
+use salve_plugin_sdk::diagnose::Wanted;
+use salve_plugin_sdk::{Attribute, Attributes, Event, Fault, Selector, Subscription, Value, matches};
 
 use crate::config::ClassConfig;
 
@@ -47,10 +48,9 @@ impl Class {
     }
 
     pub fn subscribe(&self, mut subscription: Subscription) -> Subscription {
-        let subject = salve_plugin_sdk::Attribute::new("subject", self.config.source.as_str());
+        let subject = Attribute::new("subject", self.config.source.as_str());
         let attributes = self.config.attributes.iter();
-        let attributes =
-            attributes.map(|(key, wanted)| salve_plugin_sdk::Attribute::new(key, Value::from(wanted.clone())));
+        let attributes = attributes.map(|(key, wanted)| Attribute::new(key, Value::from(wanted.clone())));
         subscription.events.push(Selector {
             name: self.config.event.clone(),
             matching: attributes.chain([subject]).collect(),
@@ -61,9 +61,7 @@ impl Class {
 
     /// Whether an event is of its name and source, whatever it says.
     pub fn may_be(&self, event: &Event) -> bool {
-        let has = |(key, wanted): (&String, &salve_plugin_sdk::diagnose::Wanted)| {
-            event.get(key).is_some_and(|value| wanted.is(value))
-        };
+        let has = |(key, wanted): (&String, &Wanted)| event.get(key).is_some_and(|value| wanted.is(value));
         matches(&self.config.event, &event.name)
             && matches(&self.config.source, &event.subject)
             && self.config.attributes.iter().all(has)
@@ -73,6 +71,11 @@ impl Class {
     pub fn says(&self, event: &Event) -> bool {
         let body = event.body.get(..event.body.floor_char_boundary(MAX_BODY)).unwrap_or_default();
         self.pattern.as_ref().is_none_or(|pattern| pattern.is_match(body))
+    }
+
+    /// How much there is to look at for that.
+    pub fn cost(&self, event: &Event) -> usize {
+        if self.pattern.is_some() { event.body.len().min(MAX_BODY) } else { 0 }
     }
 
     pub fn has_pattern(&self) -> bool {

@@ -51,6 +51,8 @@ const KEY: &str = "raised";
 const MAX_KEPT: usize = 128;
 /// How many faults there may be at once; beyond that nothing new is raised.
 const MAX_OPEN: usize = 1024;
+/// How much text is looked at in one call, where classes share a source: a tenth of what the time for a call allows.
+const MAX_LOOKED_AT: usize = 256 * 1024;
 /// How much longer than the time of calm a verdict may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -63,6 +65,9 @@ pub struct LogSentinel {
     kept: Vec<(String, String)>,
     now: Duration,
     is_full: bool,
+    /// How much text was looked at in this call, and whether that was too much once.
+    looked_at: usize,
+    is_flooded: bool,
 }
 
 impl Remediator for LogSentinel {
@@ -96,11 +101,13 @@ impl Remediator for LogSentinel {
         };
         let count = LogCount::new(classes.iter().map(|class| (class.name.clone(), class.rule())));
         let kept = state::get(KEY).unwrap_or_default();
-        Ok((Self { classes, count, open: BTreeMap::new(), kept, now: Duration::ZERO, is_full: false }, subscription))
+        let (open, now) = (BTreeMap::new(), Duration::ZERO);
+        Ok((Self { classes, count, open, kept, now, is_full: false, looked_at: 0, is_flooded: false }, subscription))
     }
 
     fn detect(&mut self, batch: &Batch<'_>) -> Vec<Finding> {
         self.now = self.now.max(batch.at());
+        self.looked_at = 0;
         let mut findings = self.take_over();
         let mut changes = Vec::new();
         for event in batch.events() {
@@ -173,13 +180,24 @@ impl LogSentinel {
     }
 
     /// Whose an event is. The host sends what one of them wants: it is that of the only one that may, and of the last if it
-    /// is none of the others'.
-    fn classes_of(&self, event: &Event) -> Vec<usize> {
+    /// is none of the others'. In a flood there is no time to look at all of it; what is not looked at is nobody's, since the
+    /// wrong class has the wrong remedy.
+    fn classes_of(&mut self, event: &Event) -> Vec<usize> {
         let may_be = |(_, class): &(usize, &Class)| class.may_be(event);
         let candidates: Vec<(usize, &Class)> = self.classes.iter().enumerate().filter(may_be).collect();
         let Some(((last, last_class), others)) = candidates.split_last() else { return vec![] };
-        let mut classes: Vec<usize> =
-            others.iter().filter(|(_, it)| it.says(event)).map(|(number, _)| *number).collect();
+        if others.is_empty() {
+            return vec![*last];
+        }
+        self.looked_at += candidates.iter().map(|(_, class)| class.cost(event)).sum::<usize>();
+        if self.looked_at > MAX_LOOKED_AT {
+            if !std::mem::replace(&mut self.is_flooded, true) {
+                log::warn!("more lines come than there is time to tell apart; give each class a source of its own");
+            }
+            return vec![];
+        }
+        let says = |(_, class): &&(usize, &Class)| class.says(event);
+        let mut classes: Vec<usize> = others.iter().filter(says).map(|(number, _)| *number).collect();
         if (classes.is_empty() && last_class.has_pattern()) || last_class.says(event) {
             classes.push(*last);
         }

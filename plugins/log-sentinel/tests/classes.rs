@@ -1,6 +1,6 @@
 //! The plugin's decisions, natively: which lines are whose, when there are too many, and when it is calm again.
 
-#![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of tests fail as the tests do")]
 
 use std::time::Duration;
 
@@ -235,6 +235,18 @@ fn a_flood_of_sources_takes_no_memory() {
     plugin.pass(Duration::from_secs(100));
     assert_eq!(plugin.batch(&[], vec![]).len(), 1024, "all of them are over");
     assert_eq!(kinds(&plugin.event(line("app", "x"))), [("log.x", "app")]);
+}
+
+#[test]
+fn a_flood_of_a_shared_source_takes_no_time() {
+    let mut plugin = plugin(SHARED);
+    let long = format!("{} timeout", "x".repeat(16_000));
+    let events = (0..1000).map(|number| line("app", if number == 999 { "PANIC" } else { &long })).collect();
+    assert_eq!(kinds(&plugin.batch(&[], events)), [("log.a", "app")], "what there was no time for is nobody's");
+    assert_eq!(kinds(&plugin.event(line("app", "PANIC"))), [("log.b", "app")], "the next call has time again");
+    // Where only one class asks there is nothing to look at.
+    let events = (0..1000).map(|number| line(if number == 999 { "db" } else { "dw" }, &long)).collect();
+    assert_eq!(kinds(&plugin.batch(&[], events)), [("log.b", "db"), ("log.b", "dw")]);
 }
 
 #[test]

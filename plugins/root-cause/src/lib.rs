@@ -35,16 +35,18 @@
 mod config;
 mod incidents;
 mod root;
+mod top;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use salve_plugin_sdk::diagnose::{Condition, FaultTree, Observed, Observer, TreeConfig, Truth};
+use salve_plugin_sdk::diagnose::{FaultTree, Observer, TreeConfig};
 use salve_plugin_sdk::{log, prelude::*, state};
 
 pub use config::{Config, Top};
 use incidents::Incidents;
 use root::Root;
+use top::{Context, Watched};
 
 /// What the kinds of this plugin's faults begin with.
 const KIND: &str = "root-cause.";
@@ -54,8 +56,6 @@ const KEY: &str = "raised";
 const EVERY: Duration = Duration::from_secs(10);
 /// How many causes are told.
 const MAX_CAUSES: usize = 5;
-/// How many consequences are told.
-const MAX_CONSEQUENCES: usize = 64;
 /// How many subjects that somebody acts on are kept track of.
 const MAX_ECHOES: usize = 256;
 
@@ -70,19 +70,6 @@ pub struct RootCause {
     /// What somebody acts on just now, and since when: what is seen there is not yet a fault.
     echoes: BTreeMap<String, Duration>,
     now: Duration,
-}
-
-/// A top.
-struct Watched {
-    gate: String,
-    kind: String,
-    /// The events that may bring it about.
-    below: Vec<String>,
-    /// The target of the fault while it is raised.
-    raised: Option<String>,
-    fault: Option<Fault>,
-    /// Since when it is known not to hold.
-    gone: Option<Duration>,
 }
 
 impl Remediator for RootCause {
@@ -103,7 +90,7 @@ impl Remediator for RootCause {
         if !(config.event.is_empty() && config.tree.is_empty() && config.top.is_empty()) {
             let made = FaultTree::new(TreeConfig { event: config.event.clone(), tree: config.tree.clone() });
             let made = made.map_err(|error| error.to_string())?;
-            tops = watched(&made, &config)?;
+            tops = Watched::all(&made, &config)?;
             let watch = Observer::new(&made);
             subscription = watch.subscribe(subscription).event("incident.state").every(EVERY);
             (tree, observer) = (Some(made), Some(watch));
@@ -209,101 +196,6 @@ impl RootCause {
     }
 }
 
-/// What a top is judged by.
-struct Context<'a> {
-    tree: &'a FaultTree,
-    observed: Observed,
-    config: &'a Config,
-    incidents: &'a Incidents,
-    echoes: &'a BTreeMap<String, Duration>,
-    now: Duration,
-}
-
-impl Watched {
-    fn judge(&mut self, context: &Context<'_>, findings: &mut Vec<Finding>) {
-        match context.tree.truth(&self.gate, &context.observed) {
-            Some(Truth::True) => self.holds(context, findings),
-            Some(Truth::False) => {
-                self.gone.get_or_insert(context.now);
-                self.clear(findings);
-            }
-            // What is known stands.
-            Some(Truth::Unknown) | None => {}
-        }
-    }
-
-    fn holds(&mut self, context: &Context<'_>, findings: &mut Vec<Finding>) {
-        self.gone = None;
-        let roots = Root::all(context.tree, &self.gate, &context.observed);
-        let known = context.config.top.get(&self.gate);
-        let without = known.and_then(|top| top.target.clone()).unwrap_or_else(|| self.gate.clone());
-        let target_of = |root: &Root| root.target().unwrap_or(&without).to_owned();
-        // The cause stays what it was as long as it is one: what comes on top of it is no better.
-        let same = roots.iter().find(|root| self.raised.as_deref() == Some(&target_of(root)));
-        let is_busy = |root: &&Root| {
-            let since = context.echoes.get(&target_of(root));
-            since.is_some_and(|since| context.now.saturating_sub(*since) < *context.config.deadline)
-        };
-        let Some(root) = same.or_else(|| roots.iter().find(|root| !is_busy(root))) else { return };
-        let target = target_of(root);
-        if self.raised.as_ref() != Some(&target) {
-            self.clear(findings);
-        }
-        let fault = self.fault(&target, root, context);
-        if self.fault.as_ref() != Some(&fault) {
-            findings.push(fault.clone().present());
-        }
-        (self.raised, self.fault) = (Some(target), Some(fault));
-    }
-
-    fn clear(&mut self, findings: &mut Vec<Finding>) {
-        self.fault = None;
-        findings.extend(self.raised.take().map(|target| Fault::new(&self.kind, target).cleared()));
-    }
-
-    fn fault(&self, target: &str, root: &Root, context: &Context<'_>) -> Fault {
-        let known = context.config.top.get(&self.gate);
-        let severity = known.map_or(Severity::Error, |top| top.severity);
-        let fault = Fault::new(&self.kind, target)
-            .severity(severity)
-            .summary(format!("{}: {}", self.gate, root.cause.summary))
-            .evidence("root-cause.top", self.gate.as_str())
-            .evidence("root-cause.cause", root.cause.summary.as_str());
-        let told = known.into_iter().flat_map(|top| top.consequences.iter().map(String::as_str));
-        let below = self.below.iter().filter(|event| !root.events.contains(event));
-        let seen = below.filter_map(|event| match &context.tree.event(event)?.when {
-            Some(Condition::Incident(incident)) => Some(context.incidents.targets(&incident.kind, &incident.target)),
-            _ => None,
-        });
-        let consequences: BTreeSet<&str> = told.chain(seen.flatten()).filter(|it| *it != target).collect();
-        let consequences = consequences.into_iter().take(MAX_CONSEQUENCES);
-        consequences.fold(fault, |fault, it| fault.evidence("fault.consequence", it))
-    }
-}
-
-/// The tops of a tree, with what was raised before a restart.
-fn watched(tree: &FaultTree, config: &Config) -> Result<Vec<Watched>, String> {
-    for gate in config.top.keys() {
-        tree.require(gate).map_err(|error| format!("top.`{gate}`: {error}"))?;
-    }
-    let mut kept: BTreeMap<String, String> = state::get(KEY).unwrap_or_default();
-    let gates: BTreeSet<&str> = tree.tops().chain(config.top.keys().map(String::as_str)).collect();
-    let mut tops: Vec<Watched> = Vec::new();
-    for gate in gates {
-        let kind = format!("{KIND}{}", slug(gate));
-        if let Some(same) = tops.iter().find(|top| top.kind == kind) {
-            return Err(format!(
-                "the gates `{}` and `{gate}` would both raise `{kind}`; name one differently",
-                same.gate
-            ));
-        }
-        let below = tree.importance(gate, &Observed::new()).into_iter().map(|(event, _)| event.to_owned()).collect();
-        let raised = kept.remove(gate);
-        tops.push(Watched { gate: gate.to_owned(), kind, below, raised, fault: None, gone: None });
-    }
-    Ok(tops)
-}
-
 /// The root that a fault at this target was raised for.
 fn root_at<'a>(roots: &'a [Root], target: &str) -> Option<&'a Root> {
     roots.iter().find(|root| root.target() == Some(target)).or(roots.first())
@@ -318,12 +210,6 @@ fn hear(echoes: &mut BTreeMap<String, Duration>, batch: &Batch<'_>, now: Duratio
             echoes.insert(event.subject.clone(), now);
         }
     }
-}
-
-/// A gate's name as a part of a kind.
-fn slug(gate: &str) -> String {
-    let kept = |it: char| if it.is_alphanumeric() || "-_.".contains(it) { it } else { '-' };
-    gate.trim().chars().map(kept).collect()
 }
 
 salve_plugin_sdk::export!(RootCause);

@@ -1,6 +1,6 @@
 //! The plugin's decisions, natively, for a shop that needs its database and its cache.
 
-#![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of tests fail as the tests do")]
 
 use std::time::Duration;
 
