@@ -9,6 +9,8 @@ use crate::config::ClassConfig;
 
 /// How much of a line is looked at here, where classes share a source.
 const MAX_BODY: usize = 16 * 1024;
+/// How long a target may be.
+const MAX_NAME: usize = 256;
 
 /// A class, ready for use.
 pub struct Class {
@@ -25,6 +27,9 @@ impl Class {
             return Err(format!("class `{name}` takes every line; give it a `pattern`"));
         }
         config.remedy.check(&["target"]).map_err(|error| format!("class `{name}`: remedy: {error}"))?;
+        if config.kind.as_deref() == Some("") || config.target.as_deref() == Some("") {
+            return Err(format!("class `{name}`: `kind` and `target` must not be empty; leave them out"));
+        }
         let kind = config.kind.clone().unwrap_or_else(|| format!("log.{name}"));
         Ok(Self { name, kind, config, pattern: None })
     }
@@ -97,9 +102,11 @@ impl Class {
         self.config.calm.map_or_else(|| (*self.config.within).min(Duration::from_secs(60)), |calm| *calm)
     }
 
+    /// What is at fault. The host refuses names that are long or hold control characters, and the whole answer with them.
     pub fn target(&self, event: &Event) -> String {
         let target = self.config.target.as_deref().unwrap_or(&event.subject);
-        if target.is_empty() { "host".to_owned() } else { target.to_owned() }
+        let target = target.get(..target.floor_char_boundary(MAX_NAME)).unwrap_or_default();
+        if target.is_empty() { "host".to_owned() } else { target.replace(char::is_control, "?") }
     }
 
     /// The fault, after so many events of which `line` is the last.

@@ -8,8 +8,8 @@ use crate::config::Config;
 use crate::incidents::Incidents;
 use crate::root::Root;
 
-/// How many consequences are told.
-const MAX_CONSEQUENCES: usize = 64;
+/// How many consequences are told: a fault has room for 64 pieces of evidence.
+const MAX_CONSEQUENCES: usize = 60;
 
 /// A top.
 pub struct Watched {
@@ -37,8 +37,11 @@ pub struct Context<'a> {
 impl Watched {
     /// The tops of a tree, with what was raised before a restart.
     pub fn all(tree: &FaultTree, config: &Config) -> Result<Vec<Self>, String> {
-        for gate in config.top.keys() {
+        for (gate, top) in &config.top {
             tree.require(gate).map_err(|error| format!("top.`{gate}`: {error}"))?;
+            if top.target.as_deref() == Some("") {
+                return Err(format!("top.`{gate}`: `target` is empty; leave it out, and it is the gate's name"));
+            }
         }
         let mut kept: BTreeMap<String, String> = state::get(crate::KEY).unwrap_or_default();
         let gates: BTreeSet<&str> = tree.tops().chain(config.top.keys().map(String::as_str)).collect();

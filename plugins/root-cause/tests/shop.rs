@@ -239,7 +239,7 @@ fn a_flood_of_incidents_takes_no_memory() {
             .map(|number| incident(&format!("{batch}-{number}"), "x", &format!("shop-{batch}-{number}"), "detected"));
         plugin.batch(&[], events.collect());
     }
-    assert_eq!(consequences(&plugin.event(state("db.service", "failed"))).len(), 64);
+    assert_eq!(consequences(&plugin.event(state("db.service", "failed"))).len(), 60);
 }
 
 #[test]
@@ -264,6 +264,10 @@ fn a_configuration_that_makes_no_sense_is_refused() {
         (
             r#"{ "event": { "a": {} }, "tree": { "t t": { "any": ["a"] }, "t:t": { "any": ["a"] } } }"#,
             "name one differently",
+        ),
+        (
+            r#"{ "event": { "a": {} }, "tree": { "t": { "any": ["a"] } }, "top": { "t": { "target": "" } } }"#,
+            "is empty",
         ),
         (r#"{ "events": {} }"#, "unknown field `events`"),
     ] {

@@ -9,6 +9,10 @@ pub struct Config {
     /// The timers to watch; `*` stands for any text.
     #[serde(default = "every_timer")]
     pub timers: Vec<String>,
+    /// How late a timer may be, beyond its own accuracy; without it, the agent's minute.
+    pub grace: Option<HumanDuration>,
+    /// How long it may be since a timer fired, whatever its schedule says; without it, any time.
+    pub every: Option<HumanDuration>,
     /// Whether the job of a timer that did not fire is started.
     #[serde(default)]
     pub start: bool,

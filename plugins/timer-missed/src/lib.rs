@@ -7,10 +7,12 @@
 //! ```toml
 //! [config]
 //! timers = ["*.timer"]                       # the defaults
+//! grace = "1m"                               # how late, beyond the timer's own accuracy
 //! start = false
 //! severity = "warning"
 //! settle = "2s"
 //! deadline = "10m"
+//! every = "1d"                               # default: none; how long it may be since one fired
 //! jobs = { "a.timer" = "b.service" }         # default: what the timer's events tell, else the timer's own name
 //! ```
 
@@ -21,7 +23,7 @@ mod memory;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use salve_plugin_sdk::{matches, prelude::*};
+use salve_plugin_sdk::{Attribute, matches, prelude::*};
 
 pub use config::Config;
 use job::Job;
@@ -53,8 +55,12 @@ impl Remediator for TimerMissed {
     fn configure(config: Config) -> Result<(Self, Subscription), String> {
         let mut subscription = Subscription::new();
         for timer in &config.timers {
-            for name in [FAULT, "timer.state"] {
-                subscription = subscription.event_where(name, [("subject", timer.as_str().into())]);
+            subscription = subscription.event_where("timer.state", [("subject", timer.as_str().into())]);
+            subscription = subscription.event_where(FAULT, [("subject", timer.as_str().into())]);
+            if let Some(selector) = subscription.events.last_mut() {
+                let words = [("grace", config.grace), ("every", config.every)];
+                let words = words.into_iter().filter_map(|(key, time)| Some(Attribute::new(key, time?.as_secs_f64())));
+                selector.matching.extend(words);
             }
         }
         if config.start {
@@ -87,8 +93,9 @@ impl Remediator for TimerMissed {
             let cause = Cause::new(format!("{job} still runs from the last time"), 0.8);
             return vec![cause.path([FAULT, "job still runs"])];
         }
-        if matches!(incident.fault.evidence.text("service.active_state"), Some("inactive" | "failed")) {
-            return vec![Cause::new(format!("{timer} is stopped"), 0.9).path([FAULT, "timer is stopped"])];
+        if incident.fault.evidence.text("timer.active_state") == Some("failed") {
+            let result = incident.fault.evidence.text("timer.result").unwrap_or("for reasons unknown");
+            return vec![Cause::new(format!("{timer} itself failed: {result}"), 0.9).path([FAULT, "timer failed"])];
         }
         vec![Cause::new("the host was off or asleep, or its clock was set, when the time came", 0.3).path([FAULT])]
     }
@@ -139,19 +146,27 @@ impl TimerMissed {
     fn see_timer(&mut self, event: &Event, findings: &mut Vec<Finding>) {
         let timer = &event.subject;
         let trigger = event.get("timer.last_trigger").map(ToString::to_string);
-        let missed = match (event.name.as_str(), event.boolean(FAULT)) {
-            (FAULT, _) => Some(true),
-            (_, Some(missed)) => Some(missed),
-            // A state that does not say so: it fired if it has another last time than when it was missed.
+        let missed = match event.name.as_str() {
+            FAULT => Some(true),
+            // Somebody has stopped it: it is not meant to fire.
+            _ if event.text("timer.active_state") == Some("inactive") => Some(false),
+            // It fired if it has another last time than when it was missed.
             _ => (trigger.is_some() && trigger.as_deref() != self.memory.trigger(timer)).then_some(false),
         };
-        // A state may be told again after its job was started by hand, or by this plugin.
-        let is_over = self.memory.ran_since(timer, event.at());
+        // It is told again whenever somebody else wants to know, also after its job was started by hand, or by this plugin.
+        let late = event.number("timer.late").and_then(|late| Duration::try_from_secs_f64(late).ok());
+        let since = event.at().saturating_sub(late.unwrap_or_default());
+        let is_over = self.memory.ran_since(timer, since);
         match missed {
             // Somebody is at work on the timer itself.
             Some(true) if event.caused_by.is_some() => {}
             Some(true) if !is_over => {
-                self.memory.missed(timer, event.at(), event.text("service.name"), trigger.as_deref());
+                self.memory.missed(
+                    timer,
+                    event.at(),
+                    event.text("timer.triggers").filter(|job| !job.is_empty()),
+                    trigger.as_deref(),
+                );
                 self.fine.remove(timer);
                 findings.push(self.fault(event).present());
             }
@@ -206,12 +221,13 @@ impl TimerMissed {
     }
 
     fn fault(&self, event: &Event) -> Fault {
-        let summary = match event.body.trim() {
-            "" => format!("{} did not fire", event.subject),
-            body => body.to_owned(),
+        let summary = match event.text("timer.reason") {
+            Some("too-seldom") => format!("{} has not fired for too long", event.subject),
+            _ => format!("{} did not fire when it should have", event.subject),
         };
         let fault = Fault::new(FAULT, &event.subject).severity(self.config.severity).summary(summary);
-        let told = event.attributes.iter().take(MAX_EVIDENCE);
+        // How late it is grows each time it is told.
+        let told = event.attributes.iter().filter(|it| it.key != "timer.late").take(MAX_EVIDENCE);
         told.fold(fault, |fault, it| fault.evidence(&it.key, it.value.clone()))
     }
 }

@@ -18,11 +18,12 @@ fn plugin(config: &str) -> Harness<TimerMissed> {
 }
 
 fn missed() -> Event {
-    Event::new("timer.missed", "backup.timer")
+    Event::new("timer.missed", "backup.timer").with("timer.last_trigger", "Monday")
 }
 
-fn state(missed: bool) -> Event {
-    Event::new("timer.state", "backup.timer").with("timer.missed", missed)
+/// In the words of the agent: when it last fired.
+fn state(last: &str) -> Event {
+    Event::new("timer.state", "backup.timer").with("timer.active_state", "active").with("timer.last_trigger", last)
 }
 
 fn job(active: &str, result: &str) -> Event {
@@ -49,20 +50,44 @@ fn started(recovery: &Recovery) -> Option<&str> {
 fn a_timer_that_did_not_fire_is_a_fault_until_it_fires() {
     let mut plugin = plugin(START);
     let Finding::Present(fault) = &plugin.event(missed())[..][0] else { panic!("a fault") };
-    assert_eq!((fault.summary.as_str(), fault.severity), ("backup.timer did not fire", Severity::Warning));
-    assert!(is_raised(&plugin.event(state(true))));
-    assert_eq!(plugin.event(state(false)), [self::fault().cleared()]);
+    assert_eq!(
+        (fault.summary.as_str(), fault.severity),
+        ("backup.timer did not fire when it should have", Severity::Warning)
+    );
+    assert_eq!(plugin.event(state("Monday")), [], "that is not news");
+    assert_eq!(plugin.event(state("Tuesday")), [self::fault().cleared()]);
     assert_eq!(plugin.verify(&self::fault(), vec![]), Verdict::Healthy);
 }
 
 #[test]
-fn a_state_that_does_not_say_so_tells_by_its_last_time() {
+fn a_timer_that_somebody_stops_is_not_meant_to_fire() {
     let mut plugin = plugin("{}");
-    plugin.event(missed().with("timer.last_trigger", 100));
-    let state = |trigger: i64| Event::new("timer.state", "backup.timer").with("timer.last_trigger", trigger);
-    assert_eq!(plugin.event(Event::new("timer.state", "backup.timer")), []);
-    assert!(!plugin.event(state(100)).contains(&fault().cleared()));
-    assert_eq!(plugin.event(state(200)), [fault().cleared()]);
+    plugin.event(missed());
+    let stopped = Event::new("timer.state", "backup.timer").with("timer.active_state", "inactive");
+    assert_eq!(plugin.event(stopped), [fault().cleared()]);
+    let failed = fault().evidence("timer.active_state", "failed").evidence("timer.result", "resources");
+    assert_eq!(plugin.diagnose(&failed)[0].summary, "backup.timer itself failed: resources");
+}
+
+#[test]
+fn what_is_told_again_after_the_job_ran_is_no_fault() {
+    let mut plugin = plugin(START);
+    plugin.pass(Duration::from_secs(100));
+    plugin.event(missed().with("timer.late", 60.0));
+    plugin.event(job("activating", "success"));
+    plugin.pass(Duration::from_secs(100));
+    assert!(!is_raised(&plugin.event(missed().with("timer.late", 162.0))));
+    assert!(is_raised(&plugin.event(missed().with("timer.late", 60.0))), "the next one");
+    assert!(is_raised(&plugin.event(missed().with("timer.late", -1.0))), "garbage is not late");
+}
+
+#[test]
+fn the_host_is_told_how_late_is_late() {
+    let plugin = plugin(r#"{ "timers": ["a.timer"], "grace": "5s", "every": "1d" }"#);
+    let missed = plugin.subscription().events.iter().find(|selector| selector.name == "timer.missed").unwrap();
+    assert_eq!(missed.matching.number("grace"), Some(5.0));
+    assert_eq!(missed.matching.number("every"), Some(86_400.0));
+    assert!(self::plugin("{}").subscription().events.iter().all(|selector| selector.matching.len() == 1));
 }
 
 #[test]
@@ -72,7 +97,7 @@ fn garbage_echoes_and_other_timers_raise_nothing() {
     for event in [
         echo,
         Event::new("timer.missed", "logrotate.timer"),
-        Event::new("timer.state", "backup.timer").with("timer.missed", "yes"),
+        Event::new("timer.state", "backup.timer").with("timer.last_trigger", true).with("timer.active_state", 7),
         Event::new("timer.state", ""),
         job("", ""),
     ] {
@@ -95,7 +120,7 @@ fn its_job_is_started_once() {
     assert!(matches!(plugin.recover(&fault(), vec![attempt]), Recovery::Escalate(_)));
     // By the configuration, and by what the event tells.
     assert_eq!(started(&plugin.recover(&Fault::new("timer.missed", "backup-b.timer"), vec![])), Some("b.service"));
-    plugin.event(missed().with("service.name", "c.service"));
+    plugin.event(missed().with("timer.triggers", "c.service"));
     assert_eq!(started(&plugin.recover(&fault(), vec![])), Some("c.service"));
     // Nothing is started unless the operator says so.
     assert!(matches!(self::plugin("{}").recover(&fault(), vec![]), Recovery::Escalate(_)));
@@ -118,13 +143,13 @@ fn a_job_that_somebody_started_is_enough() {
     let mut plugin = plugin(START);
     plugin.event(missed());
     assert_eq!(plugin.event(job("activating", "success")), [fault().cleared()]);
-    // The timer's state is still what it was, and is told again after a restart.
-    let told_again = Event { at: 2_000_000_000, ..state(true) };
+    // It is told again after a restart.
+    let told_again = Event { at: 2_000_000_000, ..missed() };
     assert!(!is_raised(&plugin.event(told_again.clone())));
     let mut plugin = plugin.restart(START).unwrap();
     assert!(!is_raised(&plugin.event(told_again)));
     plugin.pass(Duration::from_secs(86_400));
-    assert!(is_raised(&plugin.event(state(true))), "the next one");
+    assert!(is_raised(&plugin.event(missed())), "the next one");
 }
 
 #[test]
@@ -167,11 +192,12 @@ fn an_action_that_failed_or_was_cut_short_heals_nothing() {
 #[test]
 fn what_is_missed_outlasts_a_restart() {
     let mut plugin = plugin(START);
-    plugin.event(missed().with("service.name", "c.service"));
+    plugin.event(missed().with("timer.triggers", "c.service"));
     let mut plugin = plugin.restart(START).unwrap();
     assert!(matches!(plugin.verify(&fault(), vec![]), Verdict::Unhealthy(_)));
     assert_eq!(started(&plugin.recover(&fault(), vec![])), Some("c.service"));
-    assert_eq!(plugin.event(state(false)), [fault().cleared()]);
+    assert_eq!(plugin.event(state("Monday")), []);
+    assert_eq!(plugin.event(state("Tuesday")), [fault().cleared()]);
 }
 
 #[test]
