@@ -1,7 +1,5 @@
 //! The glue between the contract and a [`Remediator`]; `export!` names it, authors do not.
 
-use std::collections::BTreeSet;
-
 use crate::batch::SeriesTable;
 use crate::bindings::salve::plugin::types::{Batch as WireBatch, Description, Incident as WireIncident};
 use crate::evidence::Evidence;
@@ -52,9 +50,8 @@ impl<P: Remediator> Instance<P> {
         if self.left.is_empty() && findings.len() <= MAX_FINDINGS {
             return findings;
         }
-        let news: BTreeSet<(&str, &str)> = findings.iter().map(key).collect();
         let mut all = std::mem::take(&mut self.left);
-        all.retain(|finding| !news.contains(&key(finding)));
+        all.retain(|old| !findings.iter().any(|new| key(new) == key(old)));
         all.extend(findings);
         self.left = all.split_off(all.len().min(MAX_FINDINGS));
         all

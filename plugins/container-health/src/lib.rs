@@ -141,7 +141,7 @@ impl Remediator for ContainerHealth {
 
     fn verify(&mut self, incident: &Incident) -> Verdict {
         let name = &incident.fault.target;
-        let now = self.now;
+        let now = self.now.max(incident.at());
         let Some(container) = self.containers.get(name) else { return Verdict::Undecided };
         let is_old = incident.acted_since(container.seen.since);
         let verdict = match container.seen.standing() {

@@ -218,7 +218,6 @@ fn it_is_well_when_it_runs_and_its_health_check_agrees() {
     assert_eq!(verify(&mut plugin, "container.unhealthy"), Verdict::Healthy);
     assert_eq!(verify(&mut plugin, "container.restart-loop"), Verdict::Undecided, "not steadily yet");
     plugin.pass(Duration::from_secs(60));
-    plugin.batch(&[], vec![]);
     assert_eq!(verify(&mut plugin, "container.restart-loop"), Verdict::Healthy);
     plugin.event(echo(exited(1)));
     assert!(matches!(verify(&mut plugin, "container.down"), Verdict::Unhealthy(_)));

@@ -164,10 +164,12 @@ impl Remediator for LogSentinel {
             let line = open.lines.back().map_or("", String::as_str);
             return Verdict::Unhealthy(format!("{} goes on: {line}", class.name));
         }
-        if self.now.saturating_sub(ended) < calm {
+        // Not the time of the last batch: where it is calm, there may be none.
+        let now = self.now.max(incident.at());
+        if now.saturating_sub(ended) < calm {
             return Verdict::Undecided;
         }
-        self.count.clear(self.now, &key.0, &key.1);
+        self.count.clear(now, &key.0, &key.1);
         self.open.remove(&key);
         self.save();
         Verdict::Healthy

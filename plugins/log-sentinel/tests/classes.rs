@@ -181,9 +181,8 @@ fn it_worked_when_there_is_no_further_line_for_a_time() {
     plugin.pass(Duration::from_secs(20));
     plugin.batch(&[], vec![]);
     assert_eq!(verify(&mut plugin), Verdict::Undecided);
-    plugin.pass(Duration::from_secs(8));
-    plugin.batch(&[], vec![]);
-    plugin.batch(&[], vec![]);
+    // Where it is calm, nothing calls the plugin but the question.
+    plugin.pass(Duration::from_secs(10));
     assert_eq!(verify(&mut plugin), Verdict::Healthy);
     // It is over: one more line is no fault, two are a new one.
     assert_eq!(plugin.event(oops()), []);

@@ -171,6 +171,7 @@ impl Remediator for RootCause {
         let fault = &incident.fault;
         let Some(top) = self.tops.iter().find(|top| top.kind == fault.kind) else { return Verdict::Undecided };
         let ended = incident.last_action_ended().unwrap_or_default();
+        let now = self.now.max(incident.at());
         match (&top.raised, top.gone, incident.attempts.last()) {
             (Some(target), ..) if *target != fault.target => Verdict::Healthy,
             // Until the deadline the remedy may still take effect.
@@ -180,7 +181,7 @@ impl Remediator for RootCause {
             // Before the first batch it is known only that it was so.
             (Some(_), ..) if self.now == Duration::ZERO => Verdict::Undecided,
             (Some(_), ..) => Verdict::Unhealthy(fault.summary.clone()),
-            (None, Some(gone), _) if self.now.saturating_sub(gone.max(ended)) >= *self.config.calm => Verdict::Healthy,
+            (None, Some(gone), _) if now.saturating_sub(gone.max(ended)) >= *self.config.calm => Verdict::Healthy,
             (None, ..) => Verdict::Undecided,
         }
     }

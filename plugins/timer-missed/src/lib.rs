@@ -125,7 +125,7 @@ impl Remediator for TimerMissed {
         let timer = &incident.fault.target;
         let verdict = self.judge(incident);
         if verdict == Verdict::Healthy {
-            self.memory.ran(timer, self.now);
+            self.memory.ran(timer, self.now.max(incident.at()));
             self.memory.save();
         }
         verdict
