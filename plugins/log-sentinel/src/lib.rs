@@ -51,7 +51,7 @@ const KEY: &str = "raised";
 const MAX_KEPT: usize = 128;
 /// How many faults there may be at once; beyond that nothing new is raised.
 const MAX_OPEN: usize = 1024;
-/// How much text is looked at in one call, where classes share a source: a tenth of what the time for a call allows.
+/// How many bytes are looked at in one call, where classes share a source: the host ends a call that takes long.
 const MAX_LOOKED_AT: usize = 256 * 1024;
 /// How much longer than the time of calm a verdict may take.
 const PATIENCE: Duration = Duration::from_secs(30);
