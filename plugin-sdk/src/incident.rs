@@ -35,6 +35,12 @@ impl Incident {
         Duration::from_nanos(self.opened)
     }
 
+    /// The time of this call, since the Unix epoch. The plugin has been given all that was new until then, so where nothing
+    /// came, nothing was.
+    pub fn at(&self) -> Duration {
+        Duration::from_nanos(self.at)
+    }
+
     /// How long it has been open.
     pub fn age(&self) -> Duration {
         Duration::from_nanos(self.at.saturating_sub(self.opened))

@@ -44,7 +44,7 @@
 //! ```
 //!
 //! What a signal says over time (a limit, a trend, a shift) the pieces of [`detect`](mod@detect) tell. Where a plan may not be
-//! enough, a [`Ladder`] says what comes after it.
+//! enough, a [`Ladder`] says what comes after it; where the operator is to say what helps, the configuration has a [`Remedy`].
 //!
 //! The crate compiles natively too, so a plugin's logic is tested with plain `cargo test`: see [`testing`].
 //!
@@ -62,15 +62,18 @@ mod event;
 mod evidence;
 mod fault;
 pub mod files;
+mod glob;
 pub mod history;
 mod incident;
 mod ladder;
 mod logging;
 mod plan;
 mod remediator;
+mod remedy;
 #[doc(hidden)]
 pub mod runtime;
 pub mod services;
+mod severity;
 pub mod state;
 mod subscription;
 pub mod testing;
@@ -82,9 +85,11 @@ pub use bindings::salve::plugin::types::{
 };
 pub use duration::HumanDuration;
 pub use event::Attributes;
+pub use glob::matches;
 pub use incident::Incident;
 pub use ladder::{Ladder, Rung};
 pub use remediator::Remediator;
+pub use remedy::Remedy;
 
 // What the macro and the authors' derives need, so that a plugin has one dependency besides serde and schemars.
 pub use {log, schemars, serde, serde_json};
@@ -93,7 +98,7 @@ pub use {log, schemars, serde, serde_json};
 pub mod prelude {
     pub use crate::{
         Action, Attributes, Batch, Cause, Event, Fault, Finding, HumanDuration, Incident, Ladder, Plan, Recovery,
-        Remediator, Rung, Severity, Subscription, Value, Verdict,
+        Remediator, Remedy, Rung, Severity, Subscription, Value, Verdict,
     };
     pub use schemars::JsonSchema;
     pub use serde::Deserialize;

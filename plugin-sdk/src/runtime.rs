@@ -11,7 +11,12 @@ pub struct Instance<P> {
     plugin: P,
     series: SeriesTable,
     evidence: Evidence,
+    /// Findings that did not fit into the last answer.
+    left: Vec<Finding>,
 }
+
+/// How many findings the host takes in one answer; it refuses a longer one as a whole.
+const MAX_FINDINGS: usize = 256;
 
 impl<P: Remediator> Instance<P> {
     /// `describe` of the contract.
@@ -30,15 +35,26 @@ impl<P: Remediator> Instance<P> {
         logging::install();
         let config = serde_json::from_str(config).map_err(|error| format!("config: {error}"))?;
         let (plugin, subscription) = P::configure(config)?;
-        Ok((Self { plugin, series: SeriesTable::default(), evidence: Evidence::default() }, subscription))
+        Ok((
+            Self { plugin, series: SeriesTable::default(), evidence: Evidence::default(), left: Vec::new() },
+            subscription,
+        ))
     }
 
-    /// `detect` of the contract.
+    /// `detect` of the contract. What is too much for one answer is told with the next ones, unless there is later word of it
+    /// by then.
     pub fn detect(&mut self, batch: WireBatch) -> Vec<Finding> {
         let batch = Batch::new(batch, &mut self.series);
         let findings = self.plugin.detect(&batch);
         self.evidence.take(&batch, &findings);
-        findings
+        if self.left.is_empty() && findings.len() <= MAX_FINDINGS {
+            return findings;
+        }
+        let mut all = std::mem::take(&mut self.left);
+        all.retain(|old| !findings.iter().any(|new| key(new) == key(old)));
+        all.extend(findings);
+        self.left = all.split_off(all.len().min(MAX_FINDINGS));
+        all
     }
 
     /// `diagnose` of the contract.
@@ -63,6 +79,14 @@ impl<P: Remediator> Instance<P> {
         let incident = Incident::new(wire);
         let detected = self.evidence.verdict(&incident);
         incident.detected(detected)
+    }
+}
+
+/// What names the fault that a finding is about.
+fn key(finding: &Finding) -> (&str, &str) {
+    match finding {
+        Finding::Present(fault) => (&fault.kind, &fault.target),
+        Finding::Cleared((kind, target)) => (kind, target),
     }
 }
 
@@ -118,4 +142,51 @@ macro_rules! export {
     $crate::bindings::export_component!(Component with_types_in $crate::bindings);
         };
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::Harness;
+    use crate::{Batch, Event, Fault, Finding, Remediator, Subscription};
+
+    /// Raises so many faults as the event's body says, and clears the first of them otherwise.
+    struct Many;
+
+    #[derive(serde::Deserialize, schemars::JsonSchema)]
+    struct Nothing {}
+
+    impl Remediator for Many {
+        type Config = Nothing;
+
+        fn configure(_: Nothing) -> Result<(Self, Subscription), String> {
+            Ok((Self, Subscription::new()))
+        }
+
+        fn detect(&mut self, batch: &Batch<'_>) -> Vec<Finding> {
+            let fault = |number: u32| Fault::new("x", number.to_string());
+            batch
+                .events()
+                .iter()
+                .flat_map(|event| match event.body.parse::<u32>() {
+                    Ok(count) => (0..count).map(|number| fault(number).present()).collect(),
+                    Err(_) => vec![fault(599).cleared()],
+                })
+                .collect()
+        }
+    }
+
+    #[test]
+    fn what_is_too_much_for_one_answer_is_told_with_the_next_ones() {
+        let mut plugin = Harness::<Many>::new("{}").unwrap();
+        let say =
+            |plugin: &mut Harness<Many>, body: &str| plugin.event(Event { body: body.into(), ..Event::new("e", "s") });
+        let first = say(&mut plugin, "600");
+        assert_eq!((first.len(), first.first()), (256, Some(&Fault::new("x", "0").present())));
+        let second = say(&mut plugin, "");
+        assert_eq!((second.len(), second.first()), (256, Some(&Fault::new("x", "256").present())));
+        // There is later word of one of them.
+        let third = say(&mut plugin, "0");
+        assert_eq!((third.len(), third.last()), (88, Some(&Fault::new("x", "599").cleared())));
+        assert!(say(&mut plugin, "0").is_empty());
+    }
 }

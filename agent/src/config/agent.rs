@@ -7,7 +7,8 @@ use toml::Spanned;
 use super::maintenance::Window;
 use super::requires::{self, Requires};
 use super::{
-    Breaker, ConfigError, EndpointSpec, HostRules, ProbeSpec, WatchedFile, command, containers, files, metrics, probe, raw,
+    Breaker, ConfigError, EndpointSpec, HostRules, ProbeSpec, WatchedFile, command, containers, files, metrics, probe,
+    raw,
 };
 use crate::notify::Channel;
 use crate::service::command::CommandSpec;

@@ -7,10 +7,10 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::log::Log;
-use super::metrics::Metrics;
 use super::containers::Containers;
 use super::files::File;
+use super::log::Log;
+use super::metrics::Metrics;
 use super::notify::Notify;
 use super::probe::Probe;
 use super::{Budget, Mode, ParameterType, budget, duration, number, size};

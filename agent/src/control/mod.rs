@@ -3,14 +3,14 @@
 mod api;
 mod cloud_event;
 mod desk;
-mod history;
 mod events;
+mod history;
 mod ledger;
 mod peer;
 mod view;
 
 pub use api::{Api, ApiError};
 pub use desk::Desk;
-pub use history::{HistoryView, PastView};
 pub use events::Outside;
+pub use history::{HistoryView, PastView};
 pub use view::{Collected, IncidentDetail, IncidentView, StatusView};

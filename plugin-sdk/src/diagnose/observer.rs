@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::glob::matches;
 use super::{Condition, EventCondition, FaultTree, MetricCondition, Observed, ServiceCondition, Truth, Wanted};
+use crate::glob::matches;
 use crate::{Attribute, Attributes, Batch, Event, Sample, Selector, Subscription, Value};
 
 /// How many series or services one condition keeps track of; beyond that the one heard of longest ago is forgotten.
@@ -195,13 +195,20 @@ impl ServiceCondition {
 
 /// Whether these attributes are there, as the host's selectors see it.
 fn have(attributes: &[Attribute], wanted: &BTreeMap<String, Wanted>) -> bool {
-    wanted.iter().all(|(key, wanted)| match (wanted, Attributes::get(attributes, key)) {
-        (Wanted::Text(pattern), Some(Value::Text(text))) => matches(pattern, text),
-        (Wanted::Boolean(wanted), Some(Value::Boolean(boolean))) => wanted == boolean,
-        (Wanted::Integer(wanted), Some(Value::Integer(integer))) => wanted == integer,
-        (Wanted::Number(wanted), Some(Value::Number(number))) => wanted == number,
-        _ => false,
-    })
+    wanted.iter().all(|(key, wanted)| Attributes::get(attributes, key).is_some_and(|value| wanted.is(value)))
+}
+
+impl Wanted {
+    /// Whether a value is what it must be: of the same type, and the same or, of text, one that the pattern matches.
+    pub fn is(&self, value: &Value) -> bool {
+        match (self, value) {
+            (Self::Text(pattern), Value::Text(text)) => matches(pattern, text),
+            (Self::Boolean(wanted), Value::Boolean(boolean)) => wanted == boolean,
+            (Self::Integer(wanted), Value::Integer(integer)) => wanted == integer,
+            (Self::Number(wanted), Value::Number(number)) => wanted == number,
+            _ => false,
+        }
+    }
 }
 
 fn wanted(attributes: &BTreeMap<String, Wanted>) -> Vec<Attribute> {
