@@ -12,6 +12,7 @@ mod peers;
 mod recovery;
 mod report;
 mod service;
+mod signals;
 mod stats;
 
 use anyhow::{Context, Result, bail};
@@ -27,17 +28,19 @@ Usage: salve-bench [--quick] [NAME]
   footprint  memory and CPU of an agent that has nothing to heal
   engine     faults opened, planned and healed a second, with a plugin and an actuator that take no time
   ledger     a ledger of a million incidents: what each costs, and how long reading takes
+  signals    from a cause to the plugin's mailbox, log lines a second, thousands of processes
 
 Without NAME all of them. --quick measures less long. `cargo xtask bench [NAME]` builds what they need first.
 ";
 
 /// Every benchmark, in the order they run in.
-const BENCHMARKS: [(&str, Benchmark); 5] = [
+const BENCHMARKS: [(&str, Benchmark); 6] = [
     ("recovery", recovery::run),
     ("dispatch", dispatch::run),
     ("footprint", footprint::run),
     ("engine", engine::run),
     ("ledger", ledger::run),
+    ("signals", signals::run),
 ];
 
 type Benchmark = fn(&Setting, &mut Report) -> Result<()>;

@@ -17,6 +17,7 @@ pub(super) mod testing;
 mod watched;
 
 pub use births::Births;
+pub use reader::{Reader, Reading};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +28,7 @@ use tokio::time::{MissedTickBehavior, timeout};
 use self::identity::Identity;
 use self::interest::Interest;
 use self::metric::Wanted;
-use self::reader::{Reader, Reading, Report};
+use self::reader::Report;
 use self::stuck::Turn;
 use super::Context;
 use crate::signal::{Attribute, Demand, Event, Value};

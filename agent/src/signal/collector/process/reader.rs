@@ -24,8 +24,9 @@ const FORGET_EVERY: u32 = 12;
 
 /// What one reading gives.
 #[derive(Debug, Default)]
-pub(super) struct Reading {
-    pub(super) samples: Vec<Sample>,
+pub struct Reading {
+    /// What they use.
+    pub samples: Vec<Sample>,
     /// Processes that are stuck, or no more.
     pub(super) turns: Vec<(Identity, Report)>,
     /// Series for which there was no room.
@@ -43,9 +44,9 @@ pub(super) struct Report {
     pub(super) state: &'static str,
 }
 
-/// The processes that are read.
+/// The processes that somebody wants, as they are read: found by [`search`](Self::search), then read one by one.
 #[derive(Debug)]
-pub(super) struct Reader {
+pub struct Reader {
     proc: PathBuf,
     registry: Registry,
     wanted: Wanted,
@@ -66,7 +67,7 @@ pub(super) struct Reader {
 
 impl Reader {
     /// Of the procfs mounted at `proc`; nobody is wanted yet.
-    pub(super) fn new(proc: PathBuf) -> Self {
+    pub fn new(proc: PathBuf) -> Self {
         // Half of the descriptors are left to the rest of the agent.
         let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         let sized = rustix::fs::statfs(&proc).is_ok_and(|it| it.f_type == rustix::fs::PROC_SUPER_MAGIC);
@@ -90,7 +91,7 @@ impl Reader {
     }
 
     /// What is wanted from now on; whether that is anything.
-    pub(super) fn want(&mut self, demand: &Demand) -> bool {
+    pub fn want(&mut self, demand: &Demand) -> bool {
         self.wanted = Wanted::of(demand);
         self.states = Interest::new(demand.events(STATE), labelled);
         self.all = Interest::new(self.wanted.selectors(), labelled).and(self.states.clone());
@@ -99,7 +100,7 @@ impl Reader {
     }
 
     /// Searches for processes that are wanted; how many there was no room for.
-    pub(super) fn search(&mut self) -> io::Result<u64> {
+    pub fn search(&mut self) -> io::Result<u64> {
         let pids: BTreeSet<u32> = match self.all.pids() {
             Some(pids) => {
                 fs::metadata(&self.proc)?;
@@ -149,7 +150,7 @@ impl Reader {
     }
 
     /// Reads everybody who is watched.
-    pub(super) fn read(&mut self, now: Duration) -> Reading {
+    pub fn read(&mut self, now: Duration) -> Reading {
         let mut reading = Reading::default();
         let moment = Moment { now, uptime: self.uptime(&mut reading), ..self.moment };
         let mut buffer = [0; 2048];
@@ -236,7 +237,7 @@ impl Reader {
     }
 
     /// How many processes are watched.
-    pub(super) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.watched.len()
     }
 }
