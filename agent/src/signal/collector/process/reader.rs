@@ -237,7 +237,7 @@ impl Reader {
     }
 
     /// How many processes are watched.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.watched.len()
     }
 }
