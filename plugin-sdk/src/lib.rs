@@ -62,14 +62,17 @@ mod event;
 mod evidence;
 mod fault;
 pub mod files;
+mod glob;
 mod incident;
 mod ladder;
 mod logging;
 mod plan;
 mod remediator;
+mod remedy;
 #[doc(hidden)]
 pub mod runtime;
 pub mod services;
+mod severity;
 pub mod state;
 mod subscription;
 pub mod testing;
@@ -81,9 +84,11 @@ pub use bindings::salve::plugin::types::{
 };
 pub use duration::HumanDuration;
 pub use event::Attributes;
+pub use glob::matches;
 pub use incident::Incident;
 pub use ladder::{Ladder, Rung};
 pub use remediator::Remediator;
+pub use remedy::Remedy;
 
 // What the macro and the authors' derives need, so that a plugin has one dependency besides serde and schemars.
 pub use {log, schemars, serde, serde_json};
@@ -92,7 +97,7 @@ pub use {log, schemars, serde, serde_json};
 pub mod prelude {
     pub use crate::{
         Action, Attributes, Batch, Cause, Event, Fault, Finding, HumanDuration, Incident, Ladder, Plan, Recovery,
-        Remediator, Rung, Severity, Subscription, Value, Verdict,
+        Remediator, Remedy, Rung, Severity, Subscription, Value, Verdict,
     };
     pub use schemars::JsonSchema;
     pub use serde::Deserialize;

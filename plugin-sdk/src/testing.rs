@@ -23,6 +23,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::bindings::salve::plugin::types::{Batch as WireBatch, Incident as WireIncident, Reading, Series};
 use crate::files::File;
@@ -52,6 +53,16 @@ impl<P: Remediator> Harness<P> {
     pub fn new(config: &str) -> Result<Self, String> {
         let (instance, subscription) = Instance::configure(config)?;
         Ok(Self { instance, subscription, series: Vec::new(), now: SECOND, round: 0 })
+    }
+
+    /// The plugin after a restart, at the same time, with what it kept in the state and nothing else.
+    pub fn restart(self, config: &str) -> Result<Self, String> {
+        Ok(Self { now: self.now, round: self.round, ..Self::new(config)? })
+    }
+
+    /// Lets so much time pass without a call.
+    pub fn pass(&mut self, time: Duration) {
+        self.now = self.now.saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     }
 
     /// What it subscribed to.

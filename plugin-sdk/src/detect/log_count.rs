@@ -157,6 +157,15 @@ impl LogCount {
         changes
     }
 
+    /// Clears a class and group because its fault is known to be gone, and lets go of its lines: only new ones raise it again,
+    /// after its hold-off.
+    pub fn clear(&mut self, at: Duration, class: &str, group: &str) {
+        self.now = self.now.max(at);
+        if let Some(counter) = self.counters.get_mut(&(class.to_owned(), group.to_owned())) {
+            *counter = Counter { last: counter.last, changed: Some(self.now), ..Counter::default() };
+        }
+    }
+
     /// How many lines of a class and group are within the window now: exact up to the number that raises it, then so many
     /// or more.
     pub fn count(&self, class: &str, group: &str) -> u64 {
@@ -237,6 +246,18 @@ mod tests {
 
     const fn s(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn what_was_healed_is_raised_by_new_lines_only() {
+        let mut count = LogCount::new([("oom", LogRule { hold_off: HumanDuration(s(5)), ..LogRule::new(2, s(60)) })]);
+        count.line(s(0), "oom", "");
+        assert!(count.line(s(1), "oom", "").is_some());
+        count.clear(s(10), "oom", "");
+        assert!(!count.is_raised("oom", "") && count.pass(s(11)).is_empty());
+        assert_eq!(count.line(s(12), "oom", ""), None, "one is not enough");
+        assert_eq!(count.line(s(13), "oom", ""), None, "it is held off");
+        assert!(count.line(s(15), "oom", "").is_some_and(|change| change.raised && change.count == 3));
     }
 
     #[test]

@@ -38,7 +38,6 @@ mod error;
 mod event;
 mod explain;
 mod gate;
-mod glob;
 mod observed;
 mod observer;
 mod sets;

@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::glob::matches;
 use super::{Condition, EventCondition, FaultTree, MetricCondition, Observed, ServiceCondition, Truth, Wanted};
+use crate::glob::matches;
 use crate::{Attribute, Attributes, Batch, Event, Sample, Selector, Subscription, Value};
 
 /// How many series or services one condition keeps track of; beyond that the one heard of longest ago is forgotten.

@@ -1,6 +1,6 @@
 /// Whether `text` matches `pattern`, in which `*` stands for any characters, as in selectors and grants. Takes at most the
 /// product of the two lengths: there is one place to come back to, the last star.
-pub(super) fn matches(pattern: &str, text: &str) -> bool {
+pub fn matches(pattern: &str, text: &str) -> bool {
     let (mut pattern, mut text) = (pattern.as_bytes(), text.as_bytes());
     let mut retry: Option<(&[u8], &[u8])> = None;
     loop {
