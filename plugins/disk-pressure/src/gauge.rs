@@ -20,6 +20,8 @@ pub struct Gauge {
     full: Threshold,
     filling: Threshold,
     trend: Trend,
+    /// Over the last third of the window: after one large file it no longer rises there.
+    recent: Trend,
     /// The share per second by which it was filling before the last step: what counts until there is a new trend.
     rate: Option<f64>,
     /// The last reading, a share.
@@ -45,15 +47,16 @@ impl Gauge {
     /// Nothing known yet, or what was kept.
     pub fn new(config: &Config, kept: Option<Self>) -> Self {
         let (full, filling) = (Threshold::new(config.full()), Threshold::new(config.filling()));
-        let trend = Trend::new(*config.window).points(POINTS);
-        let new =
-            Self { full, filling, trend, rate: None, level: 0.0, at: Duration::ZERO, reckoned: Duration::ZERO, ahead: None };
+        let (trend, recent) = trends(config);
+        let (at, reckoned) = (Duration::ZERO, Duration::ZERO);
+        let new = Self { full, filling, trend, recent, rate: None, level: 0.0, at, reckoned, ahead: None };
         match kept {
             None => new,
             Some(kept) => Self {
                 full: new.full.resume(Some(kept.full)),
                 filling: new.filling.resume(Some(kept.filling)),
                 trend: new.trend.resume(Some(kept.trend)),
+                recent: new.recent.resume(Some(kept.recent)),
                 ..kept
             },
         }
@@ -67,6 +70,7 @@ impl Gauge {
         (self.level, self.at) = (level, at);
         self.full.push(at, level);
         self.trend.push(at, level);
+        self.recent.push(at, level);
         // Each time while the level alone moves the forecast; and if the clock was set back.
         if self.rate.is_some() || at.abs_diff(self.reckoned) >= EVERY {
             self.reckoned = at;
@@ -94,12 +98,16 @@ impl Gauge {
     /// grows.
     pub fn begin_anew(&mut self, config: &Config) {
         self.rate = self.ahead.map(|ahead| ahead.rate);
-        self.trend = Trend::new(*config.window).points(POINTS);
+        (self.trend, self.recent) = trends(config);
     }
 
     fn reckon(&mut self, confidence: f64) -> Option<Ahead> {
         if let Some(line) = self.trend.line() {
             self.rate = None;
+            let recent = self.recent.line()?;
+            if recent.interval.0 <= 0.0 || recent.slope < line.slope / 4.0 {
+                return None;
+            }
             let crossing = line.time_to(Limit::above(1.0)).filter(|crossing| crossing.confidence >= confidence)?;
             let seconds = crossing.expected.as_secs_f64();
             return Some(Ahead { seconds, rate: line.slope, confidence: crossing.confidence });
@@ -107,4 +115,9 @@ impl Gauge {
         let rate = self.rate.filter(|rate| *rate > 0.0)?;
         Some(Ahead { seconds: (1.0 - self.level) / rate, rate, confidence: 0.5 })
     }
+}
+
+/// Over the window, and over the last third of it.
+fn trends(config: &Config) -> (Trend, Trend) {
+    (Trend::new(*config.window).points(POINTS), Trend::new(*config.window / 3).points(POINTS))
 }

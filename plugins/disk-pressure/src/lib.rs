@@ -242,13 +242,17 @@ impl DiskPressure {
     /// What is no longer mounted has no faults.
     fn let_go(&mut self, at: Duration) -> Vec<Finding> {
         self.points.retain(|_, seen| at.saturating_sub(*seen) < GONE);
-        if self.points.is_empty() {
-            // Nothing at all is told: that says more of the collector than of the file systems.
+        // Where nothing at all is told, that says more of the collector than of the file systems.
+        if !self.points.values().any(|seen| *seen == at) {
             return vec![];
         }
-        let since = |mount: &Mount| self.points.values().max().copied().unwrap_or(at).saturating_sub(mount.seen);
-        let gone: Vec<String> =
-            self.mounts.values().filter(|mount| since(mount) >= GONE).map(|mount| mount.point.clone()).collect();
+        let mut gone = Vec::new();
+        for mount in self.mounts.values_mut() {
+            mount.missing = if mount.seen == at { None } else { mount.missing.or(Some(at)) };
+            if mount.missing.is_some_and(|since| at.saturating_sub(since) >= GONE) {
+                gone.push(mount.point.clone());
+            }
+        }
         let gone = gone.iter().filter_map(|point| self.mounts.remove(point));
         gone.flat_map(|mount| {
             mount.forget();

@@ -18,6 +18,8 @@ pub struct Mount {
     pub point: String,
     /// When it was last heard of.
     pub seen: Duration,
+    /// Since when others are heard of and it is not.
+    pub missing: Option<Duration>,
     /// The device, as the host calls it.
     pub device: String,
     /// Its size in bytes, and how many files it can hold.
@@ -63,6 +65,7 @@ impl Mount {
         Self {
             point: point.to_owned(),
             seen,
+            missing: None,
             device: String::new(),
             limits: [None; 2],
             was_writable,
