@@ -83,14 +83,14 @@ fn load_is_no_leak() {
         for key in salve_plugin_sdk::state::keys() {
             salve_plugin_sdk::state::delete(&key).unwrap();
         }
-        assert!(fault(&minutes(&mut plugin(), 720, 0.0, mib)).is_none(), "{name}");
+        assert!(fault(&minutes(&mut plugin(), 480, 0.0, mib)).is_none(), "{name}");
     }
 }
 
 #[test]
 fn a_leak_that_never_gets_there_is_no_fault() {
     // 4 MiB an hour: a week.
-    assert!(fault(&minutes(&mut plugin(), 720, 0.0, |minute| 200.0 + 0.066 * minute)).is_none());
+    assert!(fault(&minutes(&mut plugin(), 1440, 0.0, |minute| 200.0 + 0.066 * minute)).is_none());
 }
 
 #[test]
