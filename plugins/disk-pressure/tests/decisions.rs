@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use disk_pressure::DiskPressure;
 use salve_plugin_sdk::files::File;
-use salve_plugin_sdk::prelude::*;
+use salve_plugin_sdk::{prelude::*, state};
 use salve_plugin_sdk::testing::{Harness, set_files};
 
 const CONFIG: &str = r#"{
@@ -22,7 +22,9 @@ const CONFIG: &str = r#"{
 const BYTES: &str = "system.filesystem.utilization";
 const INODES: &str = "system.filesystem.inodes.utilization";
 
+/// One that knows nothing.
 fn plugin() -> Harness<DiskPressure> {
+    state::keys().iter().for_each(|key| state::delete(key).unwrap());
     Harness::new(CONFIG).unwrap()
 }
 

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use memory_leak::MemoryLeak;
-use salve_plugin_sdk::prelude::*;
+use salve_plugin_sdk::{prelude::*, state};
 use salve_plugin_sdk::testing::Harness;
 
 const CONFIG: &str = r#"{ "services": ["app.service"], "processes": ["java"], "containers": ["web"], "limit": "1GiB" }"#;
@@ -13,7 +13,9 @@ const MIB: f64 = 1048576.0;
 
 type Plugin = Harness<MemoryLeak>;
 
+/// One that knows nothing.
 fn plugin() -> Plugin {
+    state::keys().iter().for_each(|key| state::delete(key).unwrap());
     Harness::new(CONFIG).unwrap()
 }
 
@@ -78,11 +80,7 @@ fn load_is_no_leak() {
     let noisy = |minute: f64| 400.0 + 150.0 * noise(minute);
     let cases: [(&str, &dyn Fn(f64) -> f64); 4] =
         [("hump", &hump), ("step", &step), ("garbage", &garbage), ("noisy", &noisy)];
-    for (case, mib) in cases {
-        let name = case;
-        for key in salve_plugin_sdk::state::keys() {
-            salve_plugin_sdk::state::delete(&key).unwrap();
-        }
+    for (name, mib) in cases {
         assert!(fault(&minutes(&mut plugin(), 480, 0.0, mib)).is_none(), "{name}");
     }
 }
