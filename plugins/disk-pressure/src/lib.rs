@@ -101,7 +101,8 @@ impl Remediator for DiskPressure {
         for sample in batch.samples() {
             self.take(at, &sample);
         }
-        let mut findings: Vec<Finding> = batch.events_named(REMOUNT).filter_map(|event| self.remounted(event)).collect();
+        let mut findings: Vec<Finding> =
+            batch.events_named(REMOUNT).filter_map(|event| self.remounted(event)).collect();
         for mount in self.mounts.values_mut().filter(|mount| mount.seen == at) {
             let before = findings.len();
             findings.extend(tell(mount, at));
@@ -126,15 +127,16 @@ impl Remediator for DiskPressure {
     fn recover(&mut self, incident: &Incident) -> Recovery {
         let point = &incident.fault.target;
         let Some((measure, trouble)) = Trouble::of(&incident.fault.kind) else {
-            return Recovery::escalate(format!("{}; a file system that is damaged is for a person", incident.fault.summary));
+            return Recovery::escalate(format!(
+                "{}; a file system that is damaged is for a person",
+                incident.fault.summary
+            ));
         };
         if self.mounts.get(point).is_some_and(|mount| self.is_safe(mount, measure, trouble)) {
             return Recovery::wait(WAIT);
         }
         let steps = self.config.clean.iter().filter(|step| step.helps(measure, point, |path| self.home_of(path)));
-        let plan = |step: &Step| {
-            Plan::new([step.action()]).settle(*self.config.settle).deadline(*self.config.deadline)
-        };
+        let plan = |step: &Step| Plan::new([step.action()]).settle(*self.config.settle).deadline(*self.config.deadline);
         let ladder = steps.map(plan).fold(Ladder::new(), |ladder, plan| ladder.then(plan));
         let recovery = ladder.escalate(|incident| self.in_vain(incident, measure)).recover(incident);
         if matches!(recovery, Recovery::Act(_))

@@ -51,11 +51,8 @@ pub fn growth_cause(mount: &Mount, measure: Measure, kind: &str) -> Cause {
                 Measure::Inodes => format!(" ({:.0} files)", limit * share),
             });
             let amount = amount.unwrap_or_default();
-            let summary = format!(
-                "it fills by {:.1} % an hour{amount} and is full in {}",
-                share * 100.0,
-                about(ahead.seconds)
-            );
+            let summary =
+                format!("it fills by {:.1} % an hour{amount} and is full in {}", share * 100.0, about(ahead.seconds));
             Cause::new(summary, ahead.confidence).path([kind, "growth"]).evidence("forecast.per_hour", share)
         }
         None => {
@@ -69,7 +66,9 @@ pub fn growth_cause(mount: &Mount, measure: Measure, kind: &str) -> Cause {
 pub fn read_only_cause(fault: &Fault) -> Cause {
     let message = fault.evidence.iter().find(|evidence| evidence.key == "kernel.message");
     match message {
-        Some(message) => Cause::new(format!("the kernel says: {}", message.value), 0.9).path([fault.kind.as_str(), "error"]),
+        Some(message) => {
+            Cause::new(format!("the kernel says: {}", message.value), 0.9).path([fault.kind.as_str(), "error"])
+        }
         None => Cause::new("somebody remounted it, or the kernel did after an error", 0.4).path([fault.kind.as_str()]),
     }
 }

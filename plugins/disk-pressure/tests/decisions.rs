@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use disk_pressure::DiskPressure;
 use salve_plugin_sdk::files::File;
-use salve_plugin_sdk::{prelude::*, state};
 use salve_plugin_sdk::testing::{Harness, set_files};
+use salve_plugin_sdk::{prelude::*, state};
 
 const CONFIG: &str = r#"{
     "look": ["/var/log/**"],
@@ -128,7 +128,10 @@ fn the_steps_are_those_that_make_room_there_in_order_and_then_a_person() {
         attempts.push(plugin.attempt(attempts.len() as u32 + 1, &plan, Verdict::Unhealthy("full".into())));
     }
     let Recovery::Escalate(reason) = plugin.recover(&fault, attempts) else { panic!("a person") };
-    assert_eq!(reason, "/ is at 95 % of its room: 3 steps of cleaning were not enough; the largest files are /var/log/huge (5.0 GiB)");
+    assert_eq!(
+        reason,
+        "/ is at 95 % of its room: 3 steps of cleaning were not enough; the largest files are /var/log/huge (5.0 GiB)"
+    );
     let causes = plugin.diagnose(&fault);
     assert!(causes[0].evidence.iter().any(|it| it.value == Value::from("/var/log/huge")), "{causes:?}");
     // On the other file system only one step helps; and against a want of inodes only what deletes files.

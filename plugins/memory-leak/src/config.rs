@@ -149,7 +149,11 @@ impl Hours {
     /// Whether a time since the epoch is within it.
     pub fn contains(self, at: Duration) -> bool {
         let minute = at.as_secs() / 60 % (24 * 60);
-        if self.from <= self.to { (self.from..self.to).contains(&minute) } else { minute >= self.from || minute < self.to }
+        if self.from <= self.to {
+            (self.from..self.to).contains(&minute)
+        } else {
+            minute >= self.from || minute < self.to
+        }
     }
 }
 
@@ -163,7 +167,9 @@ impl TryFrom<String> for Hours {
             (hour < 24 && minute < 60).then_some(hour * 60 + minute)
         };
         let hours = text.split_once('-').and_then(|(from, to)| Some(Self { from: minutes(from)?, to: minutes(to)? }));
-        hours.filter(|it| it.from != it.to).ok_or_else(|| format!("`{text}` are no hours such as \"02:00-05:00\" (UTC)"))
+        hours
+            .filter(|it| it.from != it.to)
+            .ok_or_else(|| format!("`{text}` are no hours such as \"02:00-05:00\" (UTC)"))
     }
 }
 

@@ -85,7 +85,14 @@ impl Growth {
 
     /// Takes a reading of all its members together. `true` if it has been started anew or has given most of its memory back:
     /// whatever was known of it is void.
-    pub fn push(&mut self, at: Duration, bytes: f64, members: BTreeSet<String>, limit: Option<f64>, config: &Config) -> bool {
+    pub fn push(
+        &mut self,
+        at: Duration,
+        bytes: f64,
+        members: BTreeSet<String>,
+        limit: Option<f64>,
+        config: &Config,
+    ) -> bool {
         if !(bytes > 0.0 && bytes.is_finite()) || at <= self.at && self.at.saturating_sub(at) < MINUTE {
             return false;
         }

@@ -127,14 +127,20 @@ impl Remediator for MemoryLeak {
         let target = &incident.fault.target;
         let Some((subject, watched)) = self.find(target) else { return Recovery::wait(LOOK) };
         let Some(restart) = subject.restart() else {
-            return Recovery::escalate(format!("{}; it belongs to no unit that could be restarted", incident.fault.summary));
+            return Recovery::escalate(format!(
+                "{}; it belongs to no unit that could be restarted",
+                incident.fault.summary
+            ));
         };
         let is_first = incident.attempts_in_round().is_empty();
         if is_first && (watched.growth.is_raised() != Some(true) || !self.is_moment(watched)) {
             return Recovery::wait(LOOK);
         }
         let plan = Plan::new([restart]).settle(*self.config.settle).deadline(*self.config.deadline);
-        Ladder::new().then(plan).escalate(|_| format!("{target} was restarted and holds as much as before")).recover(incident)
+        Ladder::new()
+            .then(plan)
+            .escalate(|_| format!("{target} was restarted and holds as much as before"))
+            .recover(incident)
     }
 
     fn verify(&mut self, incident: &Incident) -> Verdict {
@@ -159,7 +165,8 @@ impl MemoryLeak {
         if !self.watched.contains_key(&subject) {
             // One that was not heard of for longest makes room: units of a pattern come and go.
             if self.watched.len() >= MOST {
-                let oldest = self.watched.iter().min_by_key(|(_, it)| it.growth.at).map(|(subject, _)| subject.clone())?;
+                let oldest =
+                    self.watched.iter().min_by_key(|(_, it)| it.growth.at).map(|(subject, _)| subject.clone())?;
                 self.watched.remove(&oldest);
                 // Fails for a key that is too long, of which nothing was kept.
                 let _ = state::delete(&oldest.key());

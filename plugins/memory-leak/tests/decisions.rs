@@ -5,10 +5,11 @@
 use std::time::Duration;
 
 use memory_leak::MemoryLeak;
-use salve_plugin_sdk::{prelude::*, state};
 use salve_plugin_sdk::testing::Harness;
+use salve_plugin_sdk::{prelude::*, state};
 
-const CONFIG: &str = r#"{ "services": ["app.service"], "processes": ["java"], "containers": ["web"], "limit": "1GiB" }"#;
+const CONFIG: &str =
+    r#"{ "services": ["app.service"], "processes": ["java"], "containers": ["web"], "limit": "1GiB" }"#;
 const MIB: f64 = 1048576.0;
 
 type Plugin = Harness<MemoryLeak>;
@@ -167,10 +168,9 @@ fn workers_that_come_and_go_are_one_service() {
         let of = |pid| [("process.executable.name", "worker"), ("process.pid", pid), ("service.name", "app.service")];
         let (first, second) = (of(&first), of(&second));
         let half = total / 2.0 * MIB;
-        findings.extend(plugin.batch(
-            &[("process.memory.usage", &first, half), ("process.memory.usage", &second, half)],
-            vec![],
-        ));
+        findings.extend(
+            plugin.batch(&[("process.memory.usage", &first, half), ("process.memory.usage", &second, half)], vec![]),
+        );
     }
     assert_eq!(fault(&findings).unwrap().target, "app.service");
 }
@@ -194,7 +194,10 @@ fn containers_are_restarted_as_containers_and_loose_processes_by_a_person() {
     }
     let of = |target: &str| {
         let is = |fault: &&Fault| fault.target == target;
-        findings.iter().rev().find_map(|it| if let Finding::Present(fault) = it { Some(fault).filter(is) } else { None })
+        findings
+            .iter()
+            .rev()
+            .find_map(|it| if let Finding::Present(fault) = it { Some(fault).filter(is) } else { None })
     };
     let Recovery::Act(plan) = plugin.recover(of("web").unwrap(), vec![]) else { panic!("a plan") };
     assert_eq!(plan.actions, [Action::new("container.restart", "web")]);

@@ -74,7 +74,9 @@ impl Candidate {
             (Some(pattern), Some(name)) => matches(pattern, name),
             _ => false,
         };
-        is(&self.service, &consumer.unit) || is(&self.process, &consumer.name) || is(&self.container, &consumer.container)
+        is(&self.service, &consumer.unit)
+            || is(&self.process, &consumer.name)
+            || is(&self.container, &consumer.container)
     }
 
     /// What is done to one of it; `None` where that cannot be: a process without a unit is not restarted, and one of which it

@@ -100,7 +100,8 @@ impl Shortage {
         if share(self.above) && share(self.clear) && self.clear <= self.above {
             return Ok(());
         }
-        Err("`above` and `clear` are shares of time, more than 0 and less than 1, and `clear` is not above `above`".into())
+        Err("`above` and `clear` are shares of time, more than 0 and less than 1, and `clear` is not above `above`"
+            .into())
     }
 }
 

@@ -70,7 +70,9 @@ impl Consumer {
     /// Whether one of these patterns names it.
     pub fn is_one_of(&self, patterns: &[String]) -> bool {
         let names = [&self.name, &self.unit, &self.container];
-        let is = |pattern: &String| names.iter().any(|it| it.as_ref().is_some_and(|it| salve_plugin_sdk::matches(pattern, it)));
+        let is = |pattern: &String| {
+            names.iter().any(|it| it.as_ref().is_some_and(|it| salve_plugin_sdk::matches(pattern, it)))
+        };
         patterns.iter().any(is)
     }
 }

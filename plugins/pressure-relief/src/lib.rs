@@ -159,7 +159,8 @@ impl Remediator for PressureRelief {
             return Recovery::wait(LOOK);
         }
         let is_tried = |offender: &Offender<'_>| {
-            let same = |action: &Action| (&action.kind, &action.target) == (&offender.action.kind, &offender.action.target);
+            let same =
+                |action: &Action| (&action.kind, &action.target) == (&offender.action.kind, &offender.action.target);
             attempts.iter().flat_map(|attempt| &attempt.actions).any(same)
         };
         let offenders = self.offenders(resource);
@@ -185,7 +186,8 @@ impl Remediator for PressureRelief {
             return Verdict::Undecided;
         }
         let last = incident.attempts.last();
-        let was_done = last.is_some_and(|last| last.verdict.is_none() && last.outcomes.iter().all(|outcome| outcome.ok));
+        let was_done =
+            last.is_some_and(|last| last.verdict.is_none() && last.outcomes.iter().all(|outcome| outcome.ok));
         if ratio <= stall.shortage.clear {
             Verdict::Healthy
         } else if was_done {
@@ -267,7 +269,8 @@ impl PressureRelief {
         fault = fault.summary(words(stall));
         let known = [("system.memory.utilization", self.memory), ("system.paging.utilization", self.swap)];
         let known = known.into_iter().chain([(RATIO, stall.ratio.map(|(_, ratio)| ratio))]);
-        fault = known.fold(fault, |fault, (key, value)| value.into_iter().fold(fault, |fault, it| fault.evidence(key, it)));
+        fault =
+            known.fold(fault, |fault, (key, value)| value.into_iter().fold(fault, |fault, it| fault.evidence(key, it)));
         match self.offenders(resource).first() {
             Some(worst) => fault.evidence("pressure.offender", worst.words()),
             None => fault,
@@ -286,14 +289,17 @@ impl Offender<'_> {
 
     fn words(&self) -> String {
         let (size, more) = (self.size(), self.ahead() - self.size());
-        let grows = if more >= 1048576.0 { format!(" and grows by {} a minute", HumanSize::from(more)) } else { String::new() };
+        let grows =
+            if more >= 1048576.0 { format!(" and grows by {} a minute", HumanSize::from(more)) } else { String::new() };
         format!("{} holds {}{grows}", self.label, HumanSize::from(size))
     }
 }
 
 fn words(stall: &Stall) -> String {
     match stall.ratio {
-        Some((_, ratio)) => format!("tasks stand still for {:.0} % of the time for want of {}", ratio * 100.0, stall.resource),
+        Some((_, ratio)) => {
+            format!("tasks stand still for {:.0} % of the time for want of {}", ratio * 100.0, stall.resource)
+        }
         None => format!("tasks stand still for want of {}", stall.resource),
     }
 }

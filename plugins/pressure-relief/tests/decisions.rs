@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use pressure_relief::PressureRelief;
-use salve_plugin_sdk::{prelude::*, state};
 use salve_plugin_sdk::testing::{Harness, TestSample};
+use salve_plugin_sdk::{prelude::*, state};
 
 const CONFIG: &str = r#"{
     "io": { "above": 0.5 },
@@ -20,11 +20,8 @@ const CONFIG: &str = r#"{
 }"#;
 
 const GIB: f64 = 1073741824.0;
-const MEMORY: [(&str, &str); 3] = [
-    ("system.pressure.kind", "full"),
-    ("system.pressure.resource", "memory"),
-    ("system.pressure.window", "10s"),
-];
+const MEMORY: [(&str, &str); 3] =
+    [("system.pressure.kind", "full"), ("system.pressure.resource", "memory"), ("system.pressure.window", "10s")];
 const IO: [(&str, &str); 3] =
     [("system.pressure.kind", "full"), ("system.pressure.resource", "io"), ("system.pressure.window", "10s")];
 const USED: [(&str, &str); 1] = [("system.memory.state", "used")];
@@ -52,7 +49,8 @@ fn plugin() -> Plugin {
 
 /// So many seconds of pressure on memory, while such a share of it is in use, with these consumers.
 fn seconds(plugin: &mut Plugin, count: u32, ratio: f64, used: f64, consumers: &[TestSample<'_>]) -> Vec<Finding> {
-    let mut samples = vec![("system.pressure.stalled_ratio", &MEMORY[..], ratio), ("system.memory.utilization", &USED[..], used)];
+    let mut samples =
+        vec![("system.pressure.stalled_ratio", &MEMORY[..], ratio), ("system.memory.utilization", &USED[..], used)];
     samples.extend_from_slice(consumers);
     (0..count).flat_map(|_| plugin.batch(&samples, vec![])).collect()
 }
@@ -112,13 +110,13 @@ fn the_kernels_triggers_tell_it_before_the_average_does() {
         let event = Event::new("pressure.stalled", "memory").with("system.pressure.kind", "full");
         service.iter().fold(event, |event, service| event.with("service.name", *service))
     };
-    let samples =
-        [("system.pressure.stalled_ratio", &MEMORY[..], 0.3), ("system.memory.utilization", &USED[..], 0.95)];
+    let samples = [("system.pressure.stalled_ratio", &MEMORY[..], 0.3), ("system.memory.utilization", &USED[..], 0.95)];
     let findings: Vec<Finding> =
         (0..60).flat_map(|_| plugin.batch(&samples, vec![stalled(Some("web.service"))])).collect();
     assert!(raised(&findings).is_empty(), "what a unit suffers is not the host's shortage");
-    let findings: Vec<Finding> =
-        (0..12).flat_map(|_| [plugin.batch(&samples, vec![stalled(None)]), plugin.batch(&samples, vec![])].concat()).collect();
+    let findings: Vec<Finding> = (0..12)
+        .flat_map(|_| [plugin.batch(&samples, vec![stalled(None)]), plugin.batch(&samples, vec![])].concat())
+        .collect();
     assert_eq!(raised(&findings), ["memory"]);
 }
 
@@ -133,7 +131,11 @@ fn the_worst_goes_first_and_preferred_ones_before_it() {
     for expected in [Action::restart_service("batch@1.service"), Action::stop_service("cache.service")] {
         let action = acts(&mut plugin, &attempts).unwrap();
         assert_eq!(action, expected);
-        attempts.push(plugin.attempt(attempts.len() as u32 + 1, &Plan::new([action]), Verdict::Unhealthy("short".into())));
+        attempts.push(plugin.attempt(
+            attempts.len() as u32 + 1,
+            &Plan::new([action]),
+            Verdict::Unhealthy("short".into()),
+        ));
     }
     let Recovery::Escalate(reason) = plugin.recover(&fault, attempts) else { panic!("a person") };
     assert_eq!(reason, "memory is still short after 2 offenders were acted on");
@@ -170,8 +172,12 @@ fn one_that_may_be_another_by_now_is_not_signalled() {
 #[test]
 fn of_io_nobody_tells_the_cause_so_the_order_counts() {
     let mut plugin = plugin();
-    let samples =
-        [("system.pressure.stalled_ratio", &IO[..], 0.9), size(&LOOSE, 9.0), size(&CACHE, 0.1), ("other", &[][..], 1.0)];
+    let samples = [
+        ("system.pressure.stalled_ratio", &IO[..], 0.9),
+        size(&LOOSE, 9.0),
+        size(&CACHE, 0.1),
+        ("other", &[][..], 1.0),
+    ];
     let findings: Vec<Finding> = (0..22).flat_map(|_| plugin.batch(&samples, vec![])).collect();
     assert_eq!(raised(&findings), ["io"]);
     let Recovery::Act(plan) = plugin.recover(&Fault::new("pressure.sustained", "io"), vec![]) else { panic!("a plan") };

@@ -39,13 +39,16 @@ const SLOW: &str = "service.slow";
 /// How often it is looked whether a service has warmed up.
 const LOOK: Duration = Duration::from_secs(5);
 
+/// How often what lasts is told again, with what it is like by then.
+const AGAIN: Duration = Duration::from_secs(60);
+
 /// The plugin: its configuration, and what it knows of probes and services.
 pub struct UnhealthyService {
     config: Config,
     probes: Vec<Probe>,
     services: BTreeMap<String, Service>,
-    /// The probes that were last told to be bad, by service and kind.
-    told: BTreeMap<(String, &'static str), Vec<String>>,
+    /// The probes that were last told to be bad, and when, by service and kind.
+    told: BTreeMap<(String, &'static str), (Vec<String>, Duration)>,
     at: Duration,
 }
 
@@ -129,7 +132,8 @@ impl Remediator for UnhealthyService {
     fn verify(&mut self, incident: &Incident) -> Verdict {
         let Fault { kind, target, .. } = &incident.fault;
         let last = incident.attempts.last();
-        let was_done = last.is_some_and(|last| last.verdict.is_none() && last.outcomes.iter().all(|outcome| outcome.ok));
+        let was_done =
+            last.is_some_and(|last| last.verdict.is_none() && last.outcomes.iter().all(|outcome| outcome.ok));
         match self.standing(target) {
             Standing::Stopped => return Verdict::Healthy,
             Standing::Unknown => return Verdict::Undecided,
@@ -191,12 +195,17 @@ impl UnhealthyService {
         let bad: Vec<String> = match (self.standing(&name), self.is_bad(&name, kind)) {
             (Standing::Stopped, _) | (_, Some(false)) => vec![],
             // What does not answer at all is not slow, and not quick again either.
-            (Standing::Ready, Some(true)) if kind == SLOW && self.is_bad(&name, UNHEALTHY) == Some(true) => return None,
+            (Standing::Ready, Some(true)) if kind == SLOW && self.is_bad(&name, UNHEALTHY) == Some(true) => {
+                return None;
+            }
             (Standing::Ready, Some(true)) => self.bad(&name, kind).map(|probe| probe.name.clone()).collect(),
             _ => return None,
         };
         let key = (name, kind);
-        if self.told.get(&key) == Some(&bad) {
+        let is_told = |(before, when): &(Vec<String>, Duration)| {
+            *before == bad && (bad.is_empty() || self.at.abs_diff(*when) < AGAIN)
+        };
+        if self.told.get(&key).is_some_and(is_told) {
             return None;
         }
         let severity = if kind == SLOW { Severity::Warning } else { Severity::Error };
@@ -204,7 +213,7 @@ impl UnhealthyService {
         let fault = self.words(&key.0, kind).into_iter().fold(fault, Fault::summary);
         let fault = bad.iter().fold(fault, |fault, probe| fault.evidence("probe.name", probe.as_str()));
         let found = fault.present_if(!bad.is_empty());
-        self.told.insert(key, bad);
+        self.told.insert(key, (bad, self.at));
         Some(found)
     }
 }

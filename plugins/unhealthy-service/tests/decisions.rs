@@ -140,7 +140,10 @@ fn the_ladder_is_reload_then_restart_then_a_person() {
     let reason = "nginx.service runs, but probe web: timed out after 5 s, also after 2 attempts";
     assert_eq!(plugin.recover(&fault, attempts), Recovery::escalate(reason));
     let config = CONFIG.replace("{ \"probes\"", "{ \"reload\": false, \"restarts\": 0, \"probes\"");
-    assert!(matches!(plugin.restart(&config).unwrap().recover(&fault, vec![]), Recovery::Wait(_)), "nothing is known yet");
+    assert!(
+        matches!(plugin.restart(&config).unwrap().recover(&fault, vec![]), Recovery::Wait(_)),
+        "nothing is known yet"
+    );
 }
 
 #[test]
