@@ -132,6 +132,10 @@ impl Remediator for DiskPressure {
                 incident.fault.summary
             ));
         };
+        // After a restart of the plugin it takes a moment until it is known again what is mounted where.
+        if !self.points.contains_key(point) {
+            return Recovery::wait(WAIT);
+        }
         if self.mounts.get(point).is_some_and(|mount| self.is_safe(mount, measure, trouble)) {
             return Recovery::wait(WAIT);
         }

@@ -1,6 +1,6 @@
 //! The plugin's decisions, natively: when a file system is in need, what is cleaned up in which order, and when to stop.
 
-#![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of tests fail as the tests do")]
 
 use std::time::Duration;
 
@@ -44,11 +44,13 @@ fn grow(plugin: &mut Harness<DiskPressure>, metric: &str, from: f64, growth: f64
 }
 
 fn raised(findings: &[Finding]) -> Vec<(&str, &str)> {
-    let raised = |finding| match finding {
-        &Finding::Present(ref fault) => Some((fault.kind.as_str(), fault.target.as_str())),
-        Finding::Cleared(_) => None,
-    };
-    let mut raised: Vec<_> = findings.iter().filter_map(raised).collect();
+    let mut raised: Vec<_> = findings
+        .iter()
+        .filter_map(|finding| match finding {
+            Finding::Present(fault) => Some((fault.kind.as_str(), fault.target.as_str())),
+            Finding::Cleared(_) => None,
+        })
+        .collect();
     raised.dedup();
     raised
 }
@@ -105,6 +107,7 @@ fn a_restart_forgets_neither_the_trend_nor_the_fault() {
     let mut after = before.restart(CONFIG).unwrap();
     let fault = Fault::new("filesystem.filling", "/");
     assert!(matches!(after.verify(&fault, vec![]), Verdict::Unhealthy(_)));
+    assert!(matches!(after.recover(&fault, vec![]), Recovery::Wait(_)), "it is not known what is mounted where");
     assert_eq!(raised(&grow(&mut after, BYTES, level, 0.002, 1).0), [("filesystem.filling", "/")]);
     // With another window it learns anew and says nothing until then.
     let mut other = after.restart(r#"{ "window": "6h" }"#).unwrap();

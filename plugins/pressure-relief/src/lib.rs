@@ -64,6 +64,9 @@ pub struct PressureRelief {
     memory: Option<f64>,
     swap: Option<f64>,
     told: BTreeMap<&'static str, (bool, Duration)>,
+    /// How long it has been told anything.
+    began: Option<Duration>,
+    at: Duration,
 }
 
 /// What can be acted on: all that one action would end.
@@ -115,11 +118,16 @@ impl Remediator for PressureRelief {
             subscription = subscription.metric_where(metric, [(key, pattern.into())]);
         }
         let (consumers, told) = (BTreeMap::new(), BTreeMap::new());
-        Ok((Self { config, stalls, consumers, memory: None, swap: None, told }, subscription))
+        Ok((
+            Self { config, stalls, consumers, memory: None, swap: None, told, began: None, at: Duration::ZERO },
+            subscription,
+        ))
     }
 
     fn detect(&mut self, batch: &Batch<'_>) -> Vec<Finding> {
         let at = batch.at();
+        self.at = at;
+        self.began.get_or_insert(at);
         self.take(batch);
         let is_short = self.is_short();
         let mut turns = Vec::new();
@@ -155,7 +163,7 @@ impl Remediator for PressureRelief {
             return Recovery::wait(LOOK);
         }
         // After a restart of the plugin it takes a moment until it is known again who runs.
-        if self.stalls.iter().all(|stall| stall.resource != resource || stall.ratio.is_none()) {
+        if self.began.is_none_or(|began| self.at.saturating_sub(began) < LOOK) {
             return Recovery::wait(LOOK);
         }
         let is_tried = |offender: &Offender<'_>| {

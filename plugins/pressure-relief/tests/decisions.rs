@@ -61,8 +61,10 @@ fn size<'a>(of: &'a [(&'a str, &'a str)], gib: f64) -> TestSample<'a> {
 }
 
 fn raised(findings: &[Finding]) -> Vec<&str> {
-    let raised = |finding| if let &Finding::Present(ref fault) = finding { Some(fault.target.as_str()) } else { None };
-    findings.iter().filter_map(raised).collect()
+    findings
+        .iter()
+        .filter_map(|finding| if let Finding::Present(fault) = finding { Some(fault.target.as_str()) } else { None })
+        .collect()
 }
 
 fn cleared(findings: &[Finding]) -> bool {
@@ -71,7 +73,7 @@ fn cleared(findings: &[Finding]) -> bool {
 
 fn acts(plugin: &mut Plugin, attempts: &[salve_plugin_sdk::Attempt]) -> Option<Action> {
     match plugin.recover(&Fault::new("pressure.sustained", "memory"), attempts.to_vec()) {
-        Recovery::Act(plan) => Some(plan.actions[0].clone()),
+        Recovery::Act(plan) => plan.actions.first().cloned(),
         _ => None,
     }
 }

@@ -1,6 +1,6 @@
 //! The plugin's decisions, natively: who is in which trouble, and what is done about it in which order.
 
-#![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of tests fail as the tests do")]
 
 use std::time::Duration;
 
@@ -42,11 +42,13 @@ fn looping(config: &str) -> (Plugin, Fault) {
 }
 
 fn raised(findings: &[Finding]) -> Vec<(&str, &str)> {
-    let raised = |finding| match finding {
-        &Finding::Present(ref fault) => Some((fault.kind.as_str(), fault.target.as_str())),
-        Finding::Cleared(_) => None,
-    };
-    findings.iter().filter_map(raised).collect()
+    findings
+        .iter()
+        .filter_map(|finding| match finding {
+            Finding::Present(fault) => Some((fault.kind.as_str(), fault.target.as_str())),
+            Finding::Cleared(_) => None,
+        })
+        .collect()
 }
 
 fn cleared(findings: &[Finding], kind: &str, target: &str) -> bool {

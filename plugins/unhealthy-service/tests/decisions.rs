@@ -1,6 +1,6 @@
 //! The plugin's decisions, natively: when a service that runs is unhealthy, and what is done about it in which order.
 
-#![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of tests fail as the tests do")]
 
 use std::time::Duration;
 
@@ -41,8 +41,10 @@ fn unhealthy() -> (Plugin, Fault) {
 }
 
 fn raised(findings: &[Finding]) -> Vec<&str> {
-    let raised = |finding| if let &Finding::Present(ref fault) = finding { Some(fault.kind.as_str()) } else { None };
-    findings.iter().filter_map(raised).collect()
+    findings
+        .iter()
+        .filter_map(|finding| if let Finding::Present(fault) = finding { Some(fault.kind.as_str()) } else { None })
+        .collect()
 }
 
 fn cleared(findings: &[Finding], kind: &str) -> bool {
