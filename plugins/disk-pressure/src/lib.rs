@@ -176,7 +176,9 @@ impl Remediator for DiskPressure {
 
 impl DiskPressure {
     fn take(&mut self, at: Duration, sample: &Sample<'_>) {
-        let Some(point) = sample.text(MOUNT_POINT) else { return };
+        // The host refuses targets that are too long or hold control characters.
+        let is_target = |point: &&str| point.len() <= 200 && !point.chars().any(char::is_control);
+        let Some(point) = sample.text(MOUNT_POINT).filter(is_target) else { return };
         self.points.insert(point.to_owned(), at);
         if !self.config.watches(point) {
             return;

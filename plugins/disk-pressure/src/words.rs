@@ -18,8 +18,9 @@ pub fn fault(mount: &Mount, measure: Measure, trouble: Trouble) -> Fault {
     let fault = Fault::new(trouble.kind(measure), &mount.point)
         .severity(severity)
         .summary(summary(mount, measure, trouble))
-        .evidence(measure.metric(), gauge.level)
-        .evidence("system.device", mount.device.as_str());
+        .evidence(measure.metric(), gauge.level);
+    let device = (!mount.device.is_empty()).then_some(mount.device.as_str());
+    let fault = device.into_iter().fold(fault, |fault, device| fault.evidence("system.device", device));
     match gauge.ahead() {
         Some(ahead) => fault
             .evidence("forecast.seconds", ahead.seconds.round())

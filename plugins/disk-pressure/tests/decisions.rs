@@ -270,6 +270,13 @@ fn garbage_says_nothing() {
         }
     }
     assert_eq!(plugin.sample(BYTES, &[], 0.99), []);
+    for point in ["/mnt/a\nb".to_owned(), format!("/{}", "x".repeat(300))] {
+        assert_eq!(
+            (0..60).flat_map(|_| level(&mut plugin, BYTES, &point, 0.99)).count(),
+            0,
+            "the host takes no such target"
+        );
+    }
     for n in 0..200 {
         level(&mut plugin, BYTES, &format!("/mnt/{n}"), 0.5);
     }

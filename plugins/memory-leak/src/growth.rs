@@ -99,8 +99,9 @@ impl Growth {
         // Members come and go; only where none has stayed is it another one.
         let is_another = !self.members.is_empty() && self.members.is_disjoint(&members);
         let was_given_back = self.start.is_some() && bytes < self.level * GIVEN_BACK;
-        let is_new = is_another || was_given_back || at < self.at;
-        if is_new || self.at.is_zero() {
+        let is_new = is_another || was_given_back;
+        // The clock was set back: then nothing is known, and nothing over.
+        if is_new || self.at.is_zero() || at < self.at {
             *self = Self { began: at, ..Self::new(config) };
         }
         (self.level, self.at) = (bytes, at);

@@ -25,12 +25,16 @@ impl Subject {
         }
         let pid = sample.text("process.pid")?.to_owned();
         let unit = sample.text("service.name");
+        // A process calls itself what it likes; what is no name for a target is not watched by it.
         let name = sample.text("process.executable.name").unwrap_or_default();
+        let name = if name.chars().any(char::is_control) || name.len() > 200 { "" } else { name };
         match unit {
             Some(unit) if is_one_of(&config.services, unit) || is_one_of(&config.processes, name) => {
                 Some((Self::Service(unit.to_owned()), pid))
             }
-            None if is_one_of(&config.processes, name) => Some((Self::Process(name.to_owned()), pid)),
+            None if !name.is_empty() && is_one_of(&config.processes, name) => {
+                Some((Self::Process(name.to_owned()), pid))
+            }
             _ => None,
         }
     }

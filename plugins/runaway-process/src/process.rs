@@ -52,9 +52,11 @@ impl Identity {
         })
     }
 
-    /// As people call it, and as faults have it for a target.
+    /// As people call it, and as faults have it for a target. A process calls itself what it likes; the host takes no control
+    /// characters in targets, and none that are too long.
     pub fn label(&self) -> String {
-        format!("{}[{}]", self.name, self.pid)
+        let name = self.name.chars().take(64).map(|it| if it.is_control() { '?' } else { it });
+        format!("{}[{}]", name.collect::<String>(), self.pid)
     }
 
     /// Whether one of these patterns names it or its unit.

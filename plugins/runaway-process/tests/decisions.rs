@@ -253,6 +253,21 @@ fn one_that_is_stuck_is_told_and_never_killed() {
 }
 
 #[test]
+fn a_process_calls_itself_what_it_likes() {
+    let mut plugin = plugin(r#"{ "processes": ["*"], "cpu": { "above": 0.9 } }"#);
+    let long = "x".repeat(1000);
+    for (name, pid) in [("evil\n[1]", "66"), (long.as_str(), "67"), ("[7]", "68"), ("", "69")] {
+        let of = [("process.executable.name", name), ("process.pid", pid), ("process.start_time", "1")];
+        let findings = readings(&mut plugin, 1, CPU, &of, 2.0);
+        let (_, target) = raised(&findings)[0];
+        assert!(target.len() <= 256 && !target.contains('\n'), "{target:?}");
+        let fault = Fault::new("process.runaway", target);
+        let Recovery::Act(plan) = plugin.recover(&fault, vec![]) else { panic!("a plan") };
+        assert_eq!(plan.actions, [Action::renice_process(pid.parse().unwrap(), 1, 10)]);
+    }
+}
+
+#[test]
 fn garbage_says_nothing() {
     let mut plugin = plugin(CONFIG);
     for value in [f64::NAN, f64::INFINITY, -1.0] {

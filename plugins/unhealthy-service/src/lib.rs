@@ -111,8 +111,11 @@ impl Remediator for UnhealthyService {
     fn recover(&mut self, incident: &Incident) -> Recovery {
         let name = &incident.fault.target;
         // One that is down is brought back by another plugin, or was stopped: until it runs again there is nothing to do.
-        if self.standing(name) != Standing::Ready && incident.attempts_in_round().is_empty() {
-            return Recovery::wait(LOOK);
+        // One that was left down by an attempt is this plugin's business still.
+        match self.standing(name) {
+            Standing::Ready => {}
+            Standing::Down if !incident.attempts_in_round().is_empty() => {}
+            _ => return Recovery::wait(LOOK),
         }
         let plan = |action| Plan::new([action]).settle(*self.config.settle).deadline(*self.config.deadline);
         Ladder::new()

@@ -140,7 +140,12 @@ fn the_ladder_is_reload_then_restart_then_a_person() {
         attempts.push(plugin.attempt(attempts.len() as u32 + 1, &plan, Verdict::Unhealthy("down".into())));
     }
     let reason = "nginx.service runs, but probe web: timed out after 5 s, also after 2 attempts";
-    assert_eq!(plugin.recover(&fault, attempts), Recovery::escalate(reason));
+    assert_eq!(plugin.recover(&fault, attempts.clone()), Recovery::escalate(reason));
+    // Not if somebody stops it meanwhile; and if an attempt has left it down, all the more.
+    plugin.event(service("failed"));
+    assert_eq!(kinds(&plugin.recover(&fault, attempts[..1].to_vec())), ["service.restart"]);
+    plugin.event(service("inactive").with("service.stop_requested", true));
+    assert!(matches!(plugin.recover(&fault, attempts[..1].to_vec()), Recovery::Wait(_)));
     let config = CONFIG.replace("{ \"probes\"", "{ \"reload\": false, \"restarts\": 0, \"probes\"");
     assert!(
         matches!(plugin.restart(&config).unwrap().recover(&fault, vec![]), Recovery::Wait(_)),
