@@ -241,16 +241,10 @@ impl RunawayProcess {
         let at = self.at;
         let mut heard = false;
         for sample in batch.samples() {
-            let Some(identity) = Identity::of(&sample) else { continue };
+            let Some(pid) = process::pid(&sample) else { continue };
             heard = true;
-            let pid = identity.pid;
-            // A number that was used again is another process.
-            let is_same =
-                |known: &Process| known.identity.name == identity.name && known.identity.started == identity.started;
-            if !self.processes.get(&pid).is_some_and(is_same) {
-                if self.processes.len() >= MOST {
-                    continue;
-                }
+            if !self.processes.get(&pid).is_some_and(|known| known.identity.is(&sample)) {
+                let Some(identity) = Identity::of(&sample).filter(|_| self.processes.len() < MOST) else { continue };
                 self.processes.insert(pid, Process::new(identity, &self.config));
             }
             if let Some(process) = self.processes.get_mut(&pid) {

@@ -6,6 +6,9 @@ use salve_plugin_sdk::prelude::*;
 use crate::Config;
 use crate::trouble::Trouble;
 
+const NAME: &str = "process.executable.name";
+const STARTED: &str = "process.start_time";
+
 /// Who a process is, as samples and events say.
 #[derive(Debug, Clone)]
 pub struct Identity {
@@ -17,6 +20,20 @@ pub struct Identity {
     pub started: Option<u64>,
     /// The unit it belongs to.
     pub unit: Option<String>,
+}
+
+/// The number of the process that attributes are of.
+pub fn pid(of: &impl Attributes) -> Option<u32> {
+    u32::try_from(number(of, "process.pid")?).ok()
+}
+
+/// Samples carry numbers as text, events as such.
+fn number(of: &impl Attributes, key: &str) -> Option<u64> {
+    match of.get(key)? {
+        Value::Text(text) => text.parse().ok(),
+        Value::Integer(number) => u64::try_from(*number).ok(),
+        _ => None,
+    }
 }
 
 /// A process that is watched.
@@ -39,17 +56,17 @@ struct Gauge {
 impl Identity {
     /// The process that attributes are of.
     pub fn of(of: &impl Attributes) -> Option<Self> {
-        let number = |key: &str| match of.get(key)? {
-            Value::Text(text) => text.parse().ok(),
-            Value::Integer(number) => u64::try_from(*number).ok(),
-            _ => None,
-        };
         Some(Self {
-            pid: u32::try_from(number("process.pid")?).ok()?,
-            name: of.text("process.executable.name").unwrap_or_default().to_owned(),
-            started: number("process.start_time"),
+            pid: pid(of)?,
+            name: of.text(NAME).unwrap_or_default().to_owned(),
+            started: number(of, STARTED),
             unit: of.text("service.name").map(str::to_owned),
         })
+    }
+
+    /// Whether attributes with its number are of this process: one that is used again is another one.
+    pub fn is(&self, of: &impl Attributes) -> bool {
+        self.name == of.text(NAME).unwrap_or_default() && self.started == number(of, STARTED)
     }
 
     /// As people call it, and as faults have it for a target. A process calls itself what it likes; the host takes no control
