@@ -74,6 +74,7 @@ mod remedy;
 pub mod runtime;
 pub mod services;
 mod severity;
+mod size;
 pub mod state;
 mod subscription;
 pub mod testing;
@@ -90,6 +91,7 @@ pub use incident::Incident;
 pub use ladder::{Ladder, Rung};
 pub use remediator::Remediator;
 pub use remedy::Remedy;
+pub use size::HumanSize;
 
 // What the macro and the authors' derives need, so that a plugin has one dependency besides serde and schemars.
 pub use {log, schemars, serde, serde_json};
@@ -97,8 +99,8 @@ pub use {log, schemars, serde, serde_json};
 /// Everything a plugin usually names.
 pub mod prelude {
     pub use crate::{
-        Action, Attributes, Batch, Cause, Event, Fault, Finding, HumanDuration, Incident, Ladder, Plan, Recovery,
-        Remediator, Remedy, Rung, Severity, Subscription, Value, Verdict,
+        Action, Attributes, Batch, Cause, Event, Fault, Finding, HumanDuration, HumanSize, Incident, Ladder, Plan,
+        Recovery, Remediator, Remedy, Rung, Severity, Subscription, Value, Verdict,
     };
     pub use schemars::JsonSchema;
     pub use serde::Deserialize;

@@ -1,6 +1,5 @@
 //! What a build server says reaches the policies that want to hear it, and nothing that only the agent may say.
 
-
 use salve_tests::agent::Agent;
 use salve_tests::plugin;
 

@@ -1,7 +1,5 @@
 //! Timers of a real systemd: one that fires is told of, and one that does not is missed.
 
-#![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
-
 use salve_tests::agent::Agent;
 use salve_tests::{lab, plugin};
 

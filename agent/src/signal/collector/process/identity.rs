@@ -31,6 +31,7 @@ impl Identity {
             super::NAME => Some(self.name.to_string()),
             super::OWNER => self.owner.as_deref().map(str::to_owned),
             super::PID => Some(self.pid.to_string()),
+            super::START => Some(self.started.to_string()),
             super::UNIT => self.unit.as_deref().map(str::to_owned),
             _ => None,
         }

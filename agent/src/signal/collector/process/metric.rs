@@ -1,7 +1,7 @@
 //! The metrics of a process.
 
 use super::identity::Identity;
-use super::{NAME, OWNER, PID, UNIT};
+use super::{NAME, OWNER, PID, START, UNIT};
 use crate::signal::{Demand, Name, Selector, SeriesName};
 
 /// A metric of a process.
@@ -60,6 +60,7 @@ impl Wanted {
         let mut attributes = vec![(Name::from(NAME), identity.name.clone())];
         attributes.extend(identity.owner.iter().map(|owner| (Name::from(OWNER), owner.clone())));
         attributes.push((PID.into(), identity.pid.to_string().into()));
+        attributes.push((START.into(), identity.started.to_string().into()));
         attributes.extend(identity.unit.iter().map(|unit| (Name::from(UNIT), unit.clone())));
         let series = self.metrics.iter().filter_map(|(metric, name, selectors)| {
             let series = SeriesName { metric: (*name).into(), attributes: attributes.clone() };

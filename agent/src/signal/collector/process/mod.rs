@@ -42,6 +42,8 @@ pub(super) const NAME: &str = "process.executable.name";
 pub(super) const OWNER: &str = "process.owner";
 /// The process's number.
 pub(super) const PID: &str = "process.pid";
+/// When it started, in clock ticks since boot (field 22 of `/proc/PID/stat`): what tells it from a later one of its number.
+pub(super) const START: &str = "process.start_time";
 /// The systemd unit.
 pub(super) const UNIT: &str = "service.name";
 
@@ -201,6 +203,7 @@ fn event(context: &Context, identity: &Identity, report: &Report) -> Event {
 /// Who a process is, as attributes of an event.
 pub(super) fn attributes(identity: &Identity) -> Vec<Attribute> {
     let mut attributes = vec![Attribute::new(NAME, &*identity.name), Attribute::new(PID, identity.pid)];
+    attributes.extend(i64::try_from(identity.started).map(|started| Attribute::new(START, started)));
     attributes.extend(identity.owner.as_deref().map(|owner| Attribute::new(OWNER, owner)));
     attributes.extend(identity.unit.as_deref().map(|unit| Attribute::new(UNIT, unit)));
     attributes
