@@ -1,6 +1,19 @@
 //! The files of one log, through rotations.
+//!
+//! Every complete line of every file that bore a name of the log once the first look was done is read once. A file is held open
+//! from when it is seen until it has had no name of the log and nothing new for a minute (two seconds if it is deleted), so a
+//! name that it loses takes nothing along. One that was renamed before anybody saw it is found beside the name that it bore.
+//! Names move while they are looked at, so a file is only taken for an old one that has nothing to do with the log if it was
+//! seen under a name that is none of the log's.
+//!
+//! The bounds: between two looks, a few milliseconds apart where inotify works, the following is not seen. A file that comes,
+//! is rotated and then deleted, compressed or moved to another directory; one that is rotated whose name only a glob gives, and
+//! that no file bore in the last minute; one that is rotated beside the target of a symbolic link; one that was there under a
+//! name that is none of the log's, gets one and is rotated; one that came and went while the file before it was put aside and
+//! then given its name back; and what is written before a file is truncated. A file that gets back a name of the log after it
+//! was closed is a new one. Of directories with more entries, and logs with more files, than are looked at, none of this holds.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::{self, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,6 +25,9 @@ use super::publish::Publisher;
 use super::tail::{Begin, Identity, Left, Progress, Tail};
 use super::watch::{Bell, Changes, Watch, Watches};
 use super::{FileSpec, Filter, FirstSeen};
+
+#[cfg(test)]
+mod tests;
 
 /// How long a file is kept open whose name is gone or another file's, after its writer last wrote: one that reopens its log on
 /// a signal may take its time.
@@ -33,8 +49,10 @@ pub(super) struct Follower {
     directories: Vec<Watch>,
     /// In the order in which they are read.
     tails: Vec<Tail>,
-    /// What was there when it looked last: a file that is not among them is new.
-    known: HashSet<Identity>,
+    /// What has been there, and since when it is not any more: a file that is not among them is new.
+    known: HashMap<Identity, Option<Duration>>,
+    /// Names that are no file's, or another one's than when a look last was complete.
+    changed: BTreeSet<PathBuf>,
     /// What was there at the first look and could not be opened.
     unread: HashSet<Identity>,
     /// What an earlier agent left, until the first look.
@@ -61,7 +79,8 @@ impl Follower {
             bell,
             directories: Vec::new(),
             tails: Vec::new(),
-            known: HashSet::new(),
+            known: HashMap::new(),
+            changed: BTreeSet::new(),
             unread: HashSet::new(),
             left,
             has_looked: false,
@@ -136,78 +155,126 @@ impl Follower {
     fn look(&mut self, now: Duration, publisher: &Publisher) -> bool {
         self.problems.clear();
         let present = self.present();
-        let mut changed: BTreeSet<PathBuf> = self.missing.clone();
+        self.compare(&present, now, publisher);
+        // Only now: whatever bore a name and lost it before `present` is among them.
+        let around = around(self.tails.iter().map(|tail| &tail.path).chain(&self.changed));
+        let are_missed_open = self.open_missed(&present, &around, now);
+        let are_new_open = self.open_new(&present, now);
+        self.watch_tails();
+        // A name that was given to another file meanwhile had perhaps a third in between, and is not known to have changed.
+        let now_is = |path: &PathBuf| fs::metadata(path).ok().map(|metadata| Identity::of(&metadata));
+        let is_still = present.iter().all(|(identity, path)| now_is(path).as_ref() == Some(identity))
+            && self.missing.iter().all(|path| now_is(path).is_none());
+        let is_complete = are_missed_open && are_new_open && is_still;
+        if is_complete {
+            self.remember(&around, now);
+        }
+        is_complete
+    }
+
+    /// Notes which files have lost their names, and which names are no file's or another one's.
+    fn compare(&mut self, present: &BTreeMap<Identity, PathBuf>, now: Duration, publisher: &Publisher) {
+        let names: HashSet<&PathBuf> = present.values().collect();
+        self.changed.extend(self.missing.iter().cloned());
+        if let Some(left) = &self.left {
+            self.changed.extend(left.files.iter().map(|place| place.path.clone()));
+        }
         for tail in &mut self.tails {
             match present.get(&tail.identity) {
                 Some(path) => {
                     tail.is_retired = false;
                     tail.path.clone_from(path);
                 }
-                None if tail.is_retired => tail.look(),
+                None if tail.is_retired => {
+                    tail.look();
+                    // No file has it, but one may have had it.
+                    if !names.contains(&tail.path) {
+                        self.changed.insert(tail.path.clone());
+                    }
+                }
                 None => {
-                    changed.insert(tail.path.clone());
+                    self.changed.insert(tail.path.clone());
                     tail.retire(now);
                     publisher.happened("log.rotated", &tail.path);
                 }
             }
         }
-        let open: HashSet<Identity> = self.tails.iter().map(|tail| tail.identity).collect();
-        let names = present.clone();
-        let new: Vec<_> = present.into_iter().filter(|(identity, _)| !open.contains(identity)).collect();
-        changed.extend(new.iter().map(|(_, path)| path.clone()));
-        if let Some(left) = &self.left {
-            changed.extend(left.files.iter().map(|place| place.path.clone()));
-        }
-        let around = around(self.tails.iter().map(|tail| &tail.path).chain(&changed));
-        let is_new = |identity: &Identity| new.iter().any(|(new, _)| new == identity);
-        // Files that were rotated away before anybody saw them under their first name, the oldest first.
+        let open = self.open();
+        let new: Vec<_> = present.iter().filter(|(identity, _)| !open.contains(*identity)).collect();
+        self.changed.extend(new.into_iter().map(|(_, path)| path.clone()));
+    }
+
+    /// Opens the files that were rotated away before anybody saw them under their first name, the oldest first; false if one
+    /// had another name by then.
+    fn open_missed(
+        &mut self,
+        present: &BTreeMap<Identity, PathBuf>,
+        around: &[(PathBuf, Metadata)],
+        now: Duration,
+    ) -> bool {
+        let mut open = self.open();
         let mut missed: Vec<_> = around
             .iter()
-            .filter(|(path, _)| is_sibling(path, &changed))
+            .filter(|(path, _)| is_sibling(path, &self.changed))
             .map(|(path, metadata)| (path, Identity::of(metadata), metadata.modified().ok()))
-            .filter(|(_, identity, _)| !open.contains(identity) && !is_new(identity))
+            .filter(|(_, identity, _)| !present.contains_key(identity))
             .collect();
-        missed.sort_by_key(|(.., modified)| *modified);
-        // Those that had another name when they were to be opened.
-        let mut moved = HashSet::new();
+        missed.sort_by_key(|(_, identity, modified)| (identity.born(), *modified));
+        let mut is_complete = true;
         for (path, identity, _) in missed {
             let place = self.left.as_ref().and_then(|left| left.files.iter().find(|place| place.identity == identity));
             let is_younger = self.left.as_ref().is_some_and(|left| identity.is_younger(left.at));
             let begin = match place {
                 Some(place) => Begin::Place(place),
-                None if self.has_looked && !self.known.contains(&identity) => Begin::Start,
+                None if self.has_looked && !self.known.contains_key(&identity) => Begin::Start,
                 None if !self.has_looked && is_younger => Begin::Start,
                 None => continue,
             };
+            // A file may have two names, or be listed under both when it is renamed meanwhile.
+            if !open.insert(identity) {
+                continue;
+            }
             // It is read under the name it had.
-            let name = changed.iter().find(|name| is_rotation_of(path, name)).unwrap_or(path).clone();
+            let name = self.changed.iter().find(|name| is_rotation_of(path, name)).unwrap_or(path).clone();
             match Tail::open(path, begin, &self.spec, now) {
-                Ok(tail) if tail.identity != identity => drop(moved.insert(identity)),
+                Ok(tail) if tail.identity != identity => is_complete = false,
                 Ok(mut tail) => {
                     tail.path = name;
                     tail.retire(now);
                     self.tails.push(tail);
                 }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => drop(moved.insert(identity)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => is_complete = false,
                 Err(error) => tracing::warn!("{} was rotated away and cannot be read: {error}", path.display()),
             }
         }
-        for (identity, path) in new {
-            match Tail::open(&path, self.begin(&identity, &path), &self.spec, now) {
-                Ok(tail) if tail.identity != identity => drop(moved.insert(identity)),
+        is_complete
+    }
+
+    /// Opens the files of the log that are not open yet; false if a name was another file's by then.
+    fn open_new(&mut self, present: &BTreeMap<Identity, PathBuf>, now: Duration) -> bool {
+        let open = self.open();
+        let mut is_complete = true;
+        for (identity, path) in present.iter().filter(|(identity, _)| !open.contains(*identity)) {
+            match Tail::open(path, self.begin(identity, path), &self.spec, now) {
+                Ok(tail) if tail.identity != *identity => is_complete = false,
                 Ok(tail) => {
-                    self.unread.remove(&identity);
+                    self.unread.remove(identity);
                     self.tails.push(tail);
                 }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => drop(moved.insert(identity)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => is_complete = false,
                 Err(error) => {
                     if !self.has_looked {
-                        self.unread.insert(identity);
+                        self.unread.insert(*identity);
                     }
-                    self.problem(&path, &error);
+                    self.problem(path, &error);
                 }
             }
         }
+        is_complete
+    }
+
+    /// Has it told when something is written to the files that are open.
+    fn watch_tails(&mut self) {
         for tail in self.tails.iter_mut().filter(|tail| tail.watch.is_none()) {
             let watch = self.watches.as_ref().map(|watches| watches.file(tail.file(), &self.bell)).transpose();
             match watch {
@@ -218,17 +285,31 @@ impl Follower {
                 }
             }
         }
-        // If no name was given to another file meanwhile, nothing came that was not seen; else what is around may be new.
-        let now_is = |path: &PathBuf| fs::metadata(path).ok().map(|metadata| Identity::of(&metadata));
-        let is_still = names.iter().all(|(identity, path)| now_is(path).as_ref() == Some(identity))
-            && self.missing.iter().all(|path| now_is(path).is_none());
-        let is_complete = moved.is_empty() && is_still;
-        if is_complete {
-            self.known = around.iter().map(|(_, metadata)| Identity::of(metadata)).collect();
-            self.left = None;
-            self.has_looked = true;
+    }
+
+    /// A look is complete: what is around is not new the next time. A file that was seen under a name of the log and is not open
+    /// got that name during the look: it is new still, though it may have been rotated by the next. And one that is renamed
+    /// while the directory is read may be missing from the list: it is not forgotten for a while.
+    fn remember(&mut self, around: &[(PathBuf, Metadata)], now: Duration) {
+        let open = self.open();
+        let mut seen = HashSet::new();
+        for (path, metadata) in around {
+            let identity = Identity::of(metadata);
+            if open.contains(&identity) || self.unread.contains(&identity) || !self.changed.contains(path) {
+                seen.insert(identity);
+            } else {
+                self.known.remove(&identity);
+            }
         }
-        is_complete
+        self.known.retain(|identity, gone| seen.contains(identity) || now < *gone.get_or_insert(now) + RETIRED);
+        self.known.extend(seen.into_iter().map(|identity| (identity, None)));
+        self.changed.clear();
+        self.left = None;
+        self.has_looked = true;
+    }
+
+    fn open(&self) -> HashSet<Identity> {
+        self.tails.iter().map(|tail| tail.identity).collect()
     }
 
     /// Every file of the log that is there now, by what it is: one with two names is read once.

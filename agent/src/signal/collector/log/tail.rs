@@ -43,6 +43,11 @@ impl Identity {
         Self { device: metadata.dev(), inode: metadata.ino(), born }
     }
 
+    /// When it was made, in nanoseconds since the Unix epoch, where that is known.
+    pub(super) fn born(&self) -> Option<u64> {
+        self.born
+    }
+
     /// Whether it was made after this moment, in nanoseconds since the Unix epoch, as far as that can be told.
     pub(super) fn is_younger(&self, than: u64) -> bool {
         // The kernel's clock for files lags a little behind.

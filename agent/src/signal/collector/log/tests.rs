@@ -184,9 +184,27 @@ async fn what_nobody_wants_is_not_opened() {
     assert_eq!(bench.body().await, "meanwhile");
 }
 
-/// Each line is written once and must be seen once, in order, however fast the file is renamed away beneath its reader.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn through_a_hundred_quick_rotations_each_line_is_seen_once() {
+    rotate_a_hundred_times(|log, rotation| {
+        fs::rename(log.join("app.log"), log.join(format!("app.log.{rotation}"))).unwrap();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn through_a_hundred_quick_rotations_that_shift_all_files_each_line_is_seen_once() {
+    rotate_a_hundred_times(|log, rotation| {
+        for number in (0..rotation).rev() {
+            fs::rename(log.join(format!("app.log.{number}")), log.join(format!("app.log.{}", number + 1))).unwrap();
+        }
+        fs::rename(log.join("app.log"), log.join("app.log.0")).unwrap();
+    })
+    .await;
+}
+
+/// Each line is written once and must be seen once, however fast the file is renamed away beneath its reader.
+async fn rotate_a_hundred_times(rotate: fn(&std::path::Path, usize)) {
     let mut bench = Bench::new();
     bench.append("log/app.log", "");
     bench.want(&[], None);
@@ -201,7 +219,7 @@ async fn through_a_hundred_quick_rotations_each_line_is_seen_once() {
                 for line in 0..30 {
                     writeln!(file, "{rotation} {line}").unwrap();
                 }
-                fs::rename(log.join("app.log"), log.join(format!("app.log.{rotation}"))).unwrap();
+                rotate(&log, rotation);
                 // A writer reopens its log after the rotation, not before.
                 writeln!(file, "{rotation} 30").unwrap();
             }
