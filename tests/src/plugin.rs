@@ -6,16 +6,25 @@ use std::path::{Path, PathBuf};
 
 use crate::agent;
 
-/// The stock plugin `service-restart`: in `$SALVE_PLUGINS`, else where `cargo xtask build-plugins` puts it.
+/// The stock plugin `service-restart`.
 ///
 /// # Panics
 /// When it has not been built.
 #[track_caller]
 pub fn service_restart() -> PathBuf {
+    stock("service-restart")
+}
+
+/// The stock plugin of this name: in `$SALVE_PLUGINS`, else where `cargo xtask build-plugins` puts it.
+///
+/// # Panics
+/// When it has not been built.
+#[track_caller]
+pub fn stock(name: &str) -> PathBuf {
     let directory =
         env::var_os("SALVE_PLUGINS").map_or_else(|| agent::target().map(|it| it.join("plugins")), |it| Ok(it.into()));
     let path = match directory {
-        Ok(directory) => directory.join("service-restart.wasm"),
+        Ok(directory) => directory.join(name).with_extension("wasm"),
         Err(error) => panic!("{error}"),
     };
     assert!(path.is_file(), "no {}: `cargo xtask build-plugins`, or set SALVE_PLUGINS", path.display());
