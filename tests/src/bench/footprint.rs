@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -15,11 +15,16 @@ use salve_tests::wait;
 
 use super::Setting;
 use super::peers::{Services, is_installed};
-use super::report::Report;
+use super::report::{Limit, Report};
 use super::service::Service;
 
 const SERVER: &str = include_str!("server.c");
 const SERVICES: usize = 10;
+
+/// Of the hundred checks: services, those that are asked on their socket too, and logs.
+const CHECKED: usize = 50;
+const PROBES: usize = 20;
+const LOGS: usize = 10;
 
 /// How long everybody may take to come to rest.
 const WARM_UP: Duration = Duration::from_secs(5);
@@ -70,13 +75,79 @@ pub(super) fn run(setting: &Setting, report: &mut Report) -> Result<()> {
         peers.push(process);
     }
 
+    let rows = watch(&contenders, idle)?;
+    report.values(&format!("idle, over {} s", idle.as_secs()), &COLUMNS, &rows);
+    report.note(format!(
+        "Salve's policies each subscribe to the metrics of CPU, memory and file systems at 1 s and to one of its \
+         {SERVICES} services; Monit looks at {SERVICES} processes each second; runit waits for the exits of {SERVICES}, and \
+         is the sum of runsvdir and its runsv. PSS shares out the pages of a file that several processes have mapped, as the two agents here have."
+    ));
+    drop((empty, full, peers));
+    hundred(setting, room.path(), &server, idle, report)
+}
+
+/// A hundred checks each second: 50 services, of which 20 are asked whether they answer, 10 logs and 20 series.
+fn hundred(setting: &Setting, room: &Path, server: &Path, idle: Duration, report: &mut Report) -> Result<()> {
+    let services = |name: &str| Services::new(room.join(name), server, CHECKED);
+    let logs: Vec<PathBuf> = (0..LOGS).map(|number| room.join(format!("{number}.log"))).collect();
+    logs.iter().try_for_each(|log| fs::write(log, "a line\n"))?;
+
+    let own = services("salve-100")?;
+    let mut tables = "[collect]\ninterval = \"1s\"\n".to_owned();
+    let (mut probes, mut classes) = (String::new(), String::new());
+    for (name, socket) in own.names().iter().zip(own.sockets()).take(PROBES) {
+        tables += &format!("[probes.{name}]\nunix = {socket:?}\ninterval = \"1s\"\n");
+        probes += &format!("[config.probes.{name}]\nservice = \"{name}\"\n");
+    }
+    for (number, log) in logs.iter().enumerate() {
+        tables += &format!("[logs.l{number}]\npath = {log:?}\n");
+        classes += &format!("[config.class.c{number}]\nsource = \"l{number}\"\npattern = \"ERROR\"\n");
+    }
+    let names: Vec<String> = own.names().iter().map(|name| format!("\"{name}\"")).collect();
+    let agent = own
+        .salve(&setting.layout.salve()?)
+        .plugin(setting.layout.plugin("service-restart")?)
+        .plugin(setting.layout.plugin("unhealthy-service")?)
+        .plugin(setting.layout.plugin("log-sentinel")?)
+        .plugin(setting.layout.guest("bench-readings")?)
+        .policy("up.toml", &format!("plugin = \"service-restart\"\n[config]\nservices = [{}]\n", names.join(", ")))
+        .policy("answers.toml", &format!("plugin = \"unhealthy-service\"\n{probes}"))
+        .policy("logs.toml", &format!("plugin = \"log-sentinel\"\n{classes}"))
+        .policy("series.toml", "plugin = \"bench-readings\"\n[config]\nthreshold = 1e300\nmetrics = [\"system.cpu.*\", \"system.memory.*\"]\n")
+        .tables(&tables)
+        .start()?;
+    answer(&own)?;
+    let mut contenders = vec![("Salve, 100 checks".to_owned(), vec![agent.pid()])];
+    let other = services("monit-100")?;
+    let monit = match is_installed("monit") {
+        true => Some(other.monit_with(PROBES, &logs)?),
+        false => None,
+    };
+    if let Some(monit) = &monit {
+        answer(&other)?;
+        contenders.push(("Monit, 100 checks".to_owned(), vec![monit.pid()]));
+    }
+    let rows = watch(&contenders, idle)?;
+    report.values(&format!("a hundred checks at 1 s, over {} s", idle.as_secs()), &COLUMNS, &rows);
+    let cpu = |row: usize| rows.get(row).and_then(|(_, values)| values.get(CPU)).copied();
+    report.goal("CPU < half of Monit's", cpu(0).zip(cpu(1)).map(|(own, monit)| own / monit), Limit::AtMost(0.5));
+    report.note("A hundred: 50 services, of which 20 are asked on their socket as well, 10 log files for a pattern, and 20 series of CPU, memory and load.");
+    Ok(())
+}
+
+const COLUMNS: [&str; 6] = ["RSS MiB", "anonymous MiB", "PSS MiB", "threads", "CPU %", "wake-ups/s"];
+/// Which of them is the CPU.
+const CPU: usize = 4;
+
+/// What each takes while it has nothing to do.
+fn watch(contenders: &[(String, Vec<Pid>)], idle: Duration) -> Result<Vec<(String, Vec<f64>)>> {
     wait::attempt(WARM_UP, || None::<()>);
     println!("idle for {} s", idle.as_secs());
     let start = Instant::now();
     let mut threads: Vec<Threads> = contenders.iter().map(|(_, pids)| Threads::of(pids)).collect();
     while start.elapsed() < idle {
         wait::attempt(SAMPLE.min(idle.saturating_sub(start.elapsed())), || None::<()>);
-        for (threads, (_, pids)) in threads.iter_mut().zip(&contenders) {
+        for (threads, (_, pids)) in threads.iter_mut().zip(contenders) {
             threads.look_again(pids);
         }
     }
@@ -97,14 +168,7 @@ pub(super) fn run(setting: &Setting, report: &mut Report) -> Result<()> {
         ];
         rows.push((name.clone(), values));
     }
-    let columns = ["RSS MiB", "anonymous MiB", "PSS MiB", "threads", "CPU %", "wake-ups/s"];
-    report.values(&format!("idle, over {} s", idle.as_secs()), &columns, &rows);
-    report.note(format!(
-        "Salve's policies each subscribe to the metrics of CPU, memory and file systems at 1 s and to one of its \
-         {SERVICES} services; Monit looks at {SERVICES} processes each second; runit waits for the exits of {SERVICES}, and \
-         is the sum of runsvdir and its runsv. PSS shares out the pages of a file that several processes have mapped, as the two agents here have."
-    ));
-    Ok(())
+    Ok(rows)
 }
 
 /// Looks at the host and at one service, and finds nothing wrong.

@@ -68,16 +68,38 @@ impl Services {
 
     /// Monit, looking each second, the shortest there is.
     pub(super) fn monit(&self) -> Result<Process> {
+        self.monit_with(0, &[])
+    }
+
+    /// The same, which asks the first `asked` on their socket as well, looks for a pattern in logs, and at the host where
+    /// there are any.
+    pub(super) fn monit_with(&self, asked: usize, logs: &[PathBuf]) -> Result<Process> {
         let file = |name: &str| self.directory.join(name).display().to_string();
         let mut config = "set daemon 1\n".to_owned();
         for (setting, name) in [("logfile", "log"), ("pidfile", "pid"), ("idfile", "id"), ("statefile", "state")] {
             config += &format!("set {setting} {}\n", file(&format!("monit.{name}")));
         }
-        for name in self.names() {
+        for (number, name) in self.names().into_iter().enumerate() {
             let (server, socket, pid) = (self.server.display(), self.socket(&name), file(&format!("{name}.pid")));
             let socket = socket.display();
             config += &format!("check process {name} with pidfile {pid}\n");
             config += &format!("  start program = \"{server} {socket} {pid}\"\n");
+            if number < asked {
+                config += &format!("  if failed unixsocket {socket} then alert\n");
+            }
+        }
+        for (number, log) in logs.iter().enumerate() {
+            let log = log.display();
+            config += &format!("check file l{number} with path {log}\n  if match \"ERROR\" then alert\n");
+        }
+        if !logs.is_empty() {
+            config += "check system host\n";
+            for load in ["1min", "5min", "15min"] {
+                config += &format!("  if loadavg ({load}) > 1000 then alert\n");
+            }
+            for what in ["cpu usage", "cpu usage (user)", "cpu usage (system)", "memory usage", "swap usage"] {
+                config += &format!("  if {what} > 99.9% then alert\n");
+            }
         }
         let path = file("monitrc");
         fs::write(&path, config)?;
