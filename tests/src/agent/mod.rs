@@ -7,6 +7,7 @@ mod home;
 mod service;
 
 use std::fs::{self, File, OpenOptions};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
@@ -58,7 +59,10 @@ impl Agent {
         }
         .with_context(|| self.last_words())?;
         // Whether all is well is for the test to judge: a broken policy makes `status` fail, and yet the agent is up.
-        let answers = || serde_json::from_slice::<Value>(&self.cli(&["status", "--json"]).stdout).is_ok();
+        // A program is started only once somebody listens: that takes more than all the rest of a start.
+        let stands_in = || self.home.socket().is_file();
+        let listens = || stands_in() || UnixStream::connect(self.home.socket()).is_ok();
+        let answers = || listens() && serde_json::from_slice::<Value>(&self.cli(&["status", "--json"]).stdout).is_ok();
         let ready = wait::attempt(READY, || match process.ended() {
             Some(status) => Some(Err(status)),
             None => answers().then_some(Ok(())),

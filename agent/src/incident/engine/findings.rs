@@ -8,7 +8,7 @@ use crate::incident::message::{Step, Topic};
 use crate::incident::{Fault, Incident, Notice, NoticeKind, Record, Resolution, State, Trip};
 
 /// Beyond so many faults it is worth looking which of them need not be remembered.
-const MANY: usize = 4096;
+pub(super) const MANY: usize = 4096;
 
 impl Engine {
     pub(super) fn raise(&mut self, policy: &Arc<str>, fault: Fault, seen_at: Timestamp, now: Now, step: &mut Step) {
@@ -130,7 +130,7 @@ impl Engine {
 
     /// Where many faults have been seen, those that are over and do not come and go are forgotten.
     fn forget_calm_faults(&mut self, limits: &Flapping, now: Now) {
-        if self.flaps.len() < MANY {
+        if self.flaps.len() < self.many_flaps {
             return;
         }
         let open = &self.by_fault;
@@ -138,6 +138,8 @@ impl Engine {
             flaps.rest(limits, now.mono);
             open.contains_key(fault) || flaps.share() > 0.0
         });
+        // In a storm most of them stay: looking again with each new one would take longer than all the rest.
+        self.many_flaps = MANY.max(2 * self.flaps.len());
     }
 
     /// Too much happened: nothing is done any more until a person closes the breaker.

@@ -119,6 +119,8 @@ pub struct Engine {
     /// Findings of other policies about a fault that is just being healed: looked at when that is over.
     echoes: HashMap<String, Vec<(Arc<str>, Fault, Timestamp)>>,
     flaps: HashMap<Key, Flaps>,
+    /// With so many of these it is time to forget some.
+    many_flaps: usize,
     load: Load,
     holds: Vec<Hold>,
     next_hold: i64,

@@ -88,6 +88,7 @@ impl Engine {
             offered: BTreeSet::new(),
             echoes: HashMap::new(),
             flaps: HashMap::new(),
+            many_flaps: super::findings::MANY,
             holds: past.holds,
             next_hold: past.next_hold.max(1),
             trip: past.trip,
