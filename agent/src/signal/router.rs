@@ -148,8 +148,9 @@ impl Router {
         self.table().states.remove(&(name.into(), subject.to_owned()));
     }
 
-    /// The last event of each subject that tells a state of this name, where the pattern takes the subject.
-    pub fn states(&self, name: &str) -> Vec<Event> {
+    /// The last event of each subject that tells a state of this name.
+    #[cfg(test)]
+    pub(crate) fn states(&self, name: &str) -> Vec<Event> {
         self.table().states.values().filter(|event| event.name == *name).cloned().collect()
     }
 

@@ -113,12 +113,13 @@ fn test(context: &Context<'_>) -> Result<Done> {
     let selected: &[&str] = if context.e2e { &["--workspace"] } else { &["--workspace", "--exclude", "salve-tests"] };
     // The end-to-end tests start the agent; cargo builds it for its own package's tests alone.
     shell::run(context.workspace.cargo(&[&["build", "--bins"], selected].concat()))?;
-    shell::run(context.workspace.cargo(&[&["test"], selected].concat()))?;
+    // One failure hides no other.
+    shell::run(context.workspace.cargo(&[&["test", "--no-fail-fast"], selected].concat()))?;
     Ok(Done::Passed)
 }
 
 fn test_plugins(context: &Context<'_>) -> Result<Done> {
-    shell::run(context.workspace.inner_cargo(PLUGINS, &["test", "--workspace"]))?;
+    shell::run(context.workspace.inner_cargo(PLUGINS, &["test", "--workspace", "--no-fail-fast"]))?;
     Ok(Done::Passed)
 }
 

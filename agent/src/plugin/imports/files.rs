@@ -14,7 +14,12 @@ impl Files for Host {
     fn largest(&mut self, pattern: String, limit: u32) -> wasmtime::Result<Result<Vec<Entry>, String>> {
         let walk = match walk::find(&pattern, Instant::now() + PATIENCE) {
             Ok(walk) => walk,
-            Err(error) => return Ok(Err(error)),
+            // Why is not said: it would name files that the policy does not let the plugin see.
+            Err(_) => {
+                let millis = PATIENCE.as_millis();
+                let why = "is no absolute path glob, or there is more than can be looked through";
+                return Ok(Err(format!("`{pattern}` {why} in {millis} ms")));
+            }
         };
         // What is asked for may go beyond what is granted: the file counts, not the question.
         let granted = walk.files.iter().filter(|(path, _)| self.files.iter().any(|glob| glob.covers_path(path)));
@@ -28,5 +33,32 @@ impl Files for Host {
         entries.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.path.cmp(&b.path)));
         entries.truncate(MOST.min(limit as usize));
         Ok(Ok(entries))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Pattern;
+    use crate::plugin::imports::Interfaces;
+
+    #[test]
+    fn the_largest_that_are_granted_are_seen_and_nothing_is_said_of_others() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, bytes) in [("log/small", 1), ("log/large", 30), ("log/old/medium", 20), ("secret/huge", 99)] {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, vec![b'x'; bytes]).unwrap();
+        }
+        let root = dir.path().to_str().unwrap();
+        let granted = vec![Pattern::on_paths(&format!("{root}/log/**")).unwrap()];
+        let mut host = Host::new("test".into(), Interfaces::default(), granted, [0; 32]);
+        let mut look = |pattern: &str, limit| host.largest(format!("{root}{pattern}"), limit).unwrap();
+        let sizes = |entries: Vec<Entry>| entries.iter().map(|entry| entry.bytes).collect::<Vec<_>>();
+        assert_eq!(sizes(look("/**", 10).unwrap()), [30, 20, 1]);
+        assert_eq!(sizes(look("/**", 2).unwrap()), [30, 20]);
+        assert_eq!(sizes(look("/secret/*", 10).unwrap()), Vec::<u64>::new());
+        let error = look("/log/../secret/*", 10).unwrap_err();
+        assert!(error.contains("no absolute path glob") && !error.contains("huge"), "{error}");
     }
 }

@@ -67,6 +67,11 @@ impl Fake {
     fn change(&self, change: impl FnOnce(&mut Web)) {
         change(&mut self.web.lock().unwrap());
     }
+
+    /// How often `web` was looked at.
+    fn looks(&self) -> usize {
+        self.asked.lock().unwrap().iter().filter(|it| *it == "GET /containers/aa11/json").count()
+    }
 }
 
 /// Answers one connection, as `docker` 28 does.
@@ -84,9 +89,9 @@ async fn serve(
         }
     }
     let first = head.lines().next().unwrap_or_default().trim_end_matches(" HTTP/1.1").to_owned();
-    asked.lock().unwrap().push(first.clone());
     if first.starts_with("GET /events") {
         let mut lines = events.subscribe();
+        asked.lock().unwrap().push(first);
         stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await.unwrap();
         while let Ok(line) = lines.recv().await {
             // In two pieces, as a busy host may send it.
@@ -104,6 +109,8 @@ async fn serve(
         return;
     }
     let (status, body) = answer(&first, &mut web.lock().unwrap());
+    // Only now: who sees that it was asked knows that what changes from here on is not in the answer.
+    asked.lock().unwrap().push(first);
     let text = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
     let _ = stream.write_all(text.as_bytes()).await;
 }
@@ -240,6 +247,8 @@ async fn what_happens_to_a_container_is_pushed_and_what_was_missed_is_seen() {
     told.event(known::STATE, &[("container.status", "exited"), ("container.exit_code", "3")]).await;
     fake.happen("oom");
     told.event(known::OOM, &[("container.name", "web")]).await;
+    // Each of the three events leads to a look; one that came late would see what happens next, and nothing would be missed.
+    told.until("look", |_| (fake.looks() == 3).then_some(())).await;
 
     // What is no event is counted, and the next one is taken.
     fake.events.send("{\"Type\":".to_owned()).unwrap();

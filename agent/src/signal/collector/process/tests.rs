@@ -88,4 +88,11 @@ fn this_process_is_read_from_the_real_procfs() {
         assert!(names.contains(&format!("process.{metric}")), "{metric} of {names:?}, {:?}", reading.failure);
     }
     assert!(reading.samples.iter().all(|it| it.value > 0.0), "{:?}", reading.samples);
+    // What `process.signal` and `process.renice` want to be told, so that no later process of the number is hit.
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let started = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(19).unwrap();
+    let told = |it: &crate::signal::Sample| {
+        it.series.attributes.iter().any(|(key, value)| *key == "process.start_time" && **value == *started)
+    };
+    assert!(reading.samples.iter().all(told), "{started}: {:?}", reading.samples);
 }
