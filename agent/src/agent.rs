@@ -23,7 +23,7 @@ use crate::guard::Chain;
 use crate::incident::ledger::{Ledger, LedgerError};
 use crate::incident::{Doors, Engine, Input, Runner};
 use crate::notify::Notifier;
-use crate::plugin::{Fleet, Interfaces, Parts, Sandbox};
+use crate::plugin::{Compiler, Fleet, Interfaces, Parts, Sandbox};
 use crate::service::{Services, StatusTable};
 use crate::signal::collector::{self, Context, Health, Sources};
 use crate::signal::{History, Router};
@@ -106,7 +106,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
     let (inputs, inbox) = mpsc::channel(ENGINE_QUEUE);
     let state = Arc::new(ledger.plugin_state()?);
     let parts = Parts {
-        sandbox: Sandbox::new().map_err(AgentError::Sandbox)?,
+        sandbox: Sandbox::new(Compiler::with_cache(settings.compiler, &settings.state)).map_err(AgentError::Sandbox)?,
         interfaces: Interfaces {
             state: Some(state),
             services: table.clone(),

@@ -11,12 +11,17 @@ use salve::clock::Timestamp;
 use salve::config::Access;
 use salve::incident::ledger::Ledger;
 use salve::incident::{Attempt, Fault, Finding, Incident, Recovery, Severity, State, Verdict};
-use salve::plugin::{CallError, Instance, Interfaces, LoadError, Loaded, Sandbox};
+use salve::plugin::{CallError, Compiler, Instance, Interfaces, LoadError, Loaded, Sandbox};
 use salve::service::{ActiveState, ManagerKind, ServiceStatus, StatusTable};
 use salve::signal::{Batch, History, Router, Sample, Selector, SeriesName, Subscription, Value};
 use serde_json::{Value as Json, json};
 
-static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| Sandbox::new().unwrap());
+static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| Sandbox::new(Compiler::new(Some(compiler()))).unwrap());
+
+/// Beside the agent of the build that this test is of: `target/PROFILE/deps/TEST`.
+fn compiler() -> PathBuf {
+    std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("salve-compile")
+}
 
 fn bytes(folder: &str, stem: &str) -> Vec<u8> {
     let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().to_owned();

@@ -21,6 +21,7 @@ Usage: cargo xtask COMMAND
   run [--demo] [--release]   build everything and start an agent that looks after a demo service
                              --demo: kill the service, show how it is healed, and stop again
   test [--no-e2e]            everything that CI checks; --no-e2e leaves out the tests that boot hosts
+  build [--release]          the agent and its compiler, side by side in target/debug or target/release
   bench [NAME]               measure the agent (one benchmark, or all) beside its peers
   build-plugins [--out DIR]  compile plugins/ to WebAssembly (default: target/plugins/)
 
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
             Command::Help => Ok(()),
             Command::Run { demo: true, release } => cmd::demo::run(&workspace, release),
             Command::Run { demo: false, release } => cmd::run::run(&workspace, release),
+            Command::Build { release } => workspace.build_agent(release).map(drop),
             Command::Test { e2e } => cmd::test::run(&workspace, e2e),
             Command::Bench { arguments } => cmd::bench::run(&workspace, arguments),
             Command::BuildPlugins { out } => cmd::build_plugins::run(&workspace, out),
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
 enum Command<'a> {
     Help,
     Run { demo: bool, release: bool },
+    Build { release: bool },
     Test { e2e: bool },
     Bench { arguments: &'a [&'a str] },
     BuildPlugins { out: Option<&'a Path> },
@@ -83,6 +86,10 @@ fn parse<'a>(args: &'a [&'a str]) -> Result<Command<'a>, String> {
         ["test", rest @ ..] => {
             let [no_e2e] = flags(rest, ["--no-e2e"])?;
             Ok(Command::Test { e2e: !no_e2e })
+        }
+        ["build", rest @ ..] => {
+            let [release] = flags(rest, ["--release"])?;
+            Ok(Command::Build { release })
         }
         ["bench", arguments @ ..] => Ok(Command::Bench { arguments }),
         ["build-plugins"] => Ok(Command::BuildPlugins { out: None }),
@@ -108,6 +115,7 @@ mod tests {
     fn flags_come_in_any_order() {
         assert_eq!(parse(&["run", "--release", "--demo"]), Ok(Command::Run { demo: true, release: true }));
         assert_eq!(parse(&["run"]), Ok(Command::Run { demo: false, release: false }));
+        assert_eq!(parse(&["build", "--release"]), Ok(Command::Build { release: true }));
         assert_eq!(parse(&["test", "--no-e2e"]), Ok(Command::Test { e2e: false }));
     }
 

@@ -13,6 +13,9 @@ use crate::shell;
 /// The folder of the stock plugins, a cargo workspace of its own.
 pub(crate) const PLUGINS: &str = "plugins";
 
+/// The folder of the program that compiles plugins, a cargo workspace of its own.
+pub(crate) const COMPILER: &str = "agent/compiler";
+
 /// The folder of the good and misbehaving plugins that tests use, a cargo workspace of its own.
 pub(crate) const GUESTS: &str = "tests/guests";
 
@@ -52,8 +55,23 @@ impl Workspace {
         cargo
     }
 
-    /// Builds the agent, and says where it is.
+    /// The same for the compiler, whose builds go where the agent looks for it: beside the agent.
+    pub(crate) fn compiler_cargo(&self, arguments: &[&str]) -> Command {
+        let mut cargo = self.cargo(arguments);
+        cargo.arg("--manifest-path").arg(self.root.join(COMPILER).join("Cargo.toml"));
+        cargo.arg("--target-dir").arg(&self.target);
+        cargo
+    }
+
+    /// Builds the compiler: apart from all else, because cargo gives everything that it builds in one go the same features.
+    pub(crate) fn build_compiler(&self, release: bool) -> Result<()> {
+        let arguments: &[&str] = if release { &["build", "--release"] } else { &["build"] };
+        shell::run(self.compiler_cargo(arguments))
+    }
+
+    /// Builds the agent and its compiler, and says where the agent is.
     pub(crate) fn build_agent(&self, release: bool) -> Result<PathBuf> {
+        self.build_compiler(release)?;
         let mut build = self.cargo(&["build", "--package", "salve"]);
         if release {
             build.arg("--release");

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::output::Page;
 use super::{Outcome, OutputArgs, client, output};
 use crate::control::StatusView;
-use crate::plugin::{Loaded, Sandbox};
+use crate::plugin::{Compiler, Loaded, Sandbox};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -54,7 +54,7 @@ fn list(socket: &Path, args: &OutputArgs) -> anyhow::Result<Outcome> {
 
 fn inspect(file: &Path, args: &OutputArgs) -> anyhow::Result<Outcome> {
     let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let sandbox = Sandbox::new().map_err(anyhow::Error::msg)?;
+    let sandbox = Sandbox::new(Compiler::new(None)).map_err(anyhow::Error::msg)?;
     let loaded = match Loaded::new(&sandbox, &bytes) {
         Ok(loaded) => loaded,
         Err(problem) => {

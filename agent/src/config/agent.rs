@@ -32,6 +32,8 @@ pub struct Settings {
     pub policies: PathBuf,
     /// Ledger and everything else that lasts.
     pub state: PathBuf,
+    /// The program that compiles plugins; none means where it is installed.
+    pub compiler: Option<PathBuf>,
     /// What all policies share.
     pub host: HostRules,
     /// How often metrics are read.
@@ -103,6 +105,7 @@ impl Settings {
             watched.insert(name, files::check(base, entry).map_err(|flaw| flaw.within(file, text))?);
         }
         requires::check(&requires).map_err(|flaw| flaw.within(file, text))?;
+        let compiler = raw.agent.compiler.as_ref().map(|program| base.join(program));
         let mut host = host_rules(raw.agent);
         for (name, window) in raw.maintenance {
             host.maintenance.push(Window::read(&name, window).map_err(|flaw| flaw.within(file, text))?);
@@ -127,6 +130,7 @@ impl Settings {
             plugins: base.join(raw.plugins),
             policies: base.join(raw.policies),
             state: base.join(raw.state),
+            compiler,
             host,
             interval: raw.collect.interval,
             history: Keep {

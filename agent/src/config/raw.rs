@@ -67,6 +67,7 @@ impl Default for Agent {
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub(super) struct AgentTable {
     pub mode: Mode,
+    pub compiler: Option<PathBuf>,
     #[serde(deserialize_with = "budget::read_some")]
     pub budget: Option<Budget>,
     #[serde(deserialize_with = "budget::read_some")]
@@ -82,6 +83,7 @@ impl Default for AgentTable {
     fn default() -> Self {
         Self {
             mode: Mode::Auto,
+            compiler: None,
             budget: None,
             budget_per_target: None,
             max_plans: None,

@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use super::limits;
 pub(super) struct Directory {
     path: PathBuf,
     ending: &'static str,
-    /// What was read of each file the last time, by stem.
+    /// What each file was like the last time, by stem.
     seen: BTreeMap<String, Stamp>,
     problem: Option<String>,
 }
@@ -31,8 +31,20 @@ pub(super) struct File {
     pub stem: String,
     /// Where it is.
     pub path: PathBuf,
+    size: u64,
+}
+
+impl File {
     /// What is in it.
-    pub content: io::Result<Vec<u8>>,
+    pub(super) fn read(&self) -> io::Result<Vec<u8>> {
+        if self.size > limits::FILE {
+            return Err(io::Error::other(format!("{} bytes; at most {} are read", self.size, limits::FILE)));
+        }
+        let mut content = Vec::new();
+        // It may have grown meanwhile.
+        std::fs::File::open(&self.path)?.take(limits::FILE + 1).read_to_end(&mut content)?;
+        Ok(content)
+    }
 }
 
 /// What became different since the last look.
@@ -78,7 +90,7 @@ impl Directory {
         let mut changed = Vec::new();
         for (stem, (path, stamp)) in &found {
             if self.seen.get(stem) != Some(stamp) {
-                changed.push(File { stem: stem.clone(), path: path.clone(), content: read(path, stamp.size) });
+                changed.push(File { stem: stem.clone(), path: path.clone(), size: stamp.size });
             }
         }
         self.seen = found.into_iter().map(|(stem, (_, stamp))| (stem, stamp)).collect();
@@ -111,13 +123,6 @@ impl Directory {
     }
 }
 
-fn read(path: &Path, size: u64) -> io::Result<Vec<u8>> {
-    if size > limits::FILE {
-        return Err(io::Error::other(format!("{size} bytes; at most {} are read", limits::FILE)));
-    }
-    std::fs::read(path)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_changed_is_read_and_a_vanished_directory_changes_nothing() {
+    fn only_what_changed_is_told_and_a_vanished_directory_changes_nothing() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("plugins");
         let mut directory = Directory::new(path.clone(), "wasm");

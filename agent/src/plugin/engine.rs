@@ -2,14 +2,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::{self, Thread};
 
-use wasmtime::{Config, Engine};
+use wasmtime::Engine;
+use wasmtime::component::Component;
 
 use super::limits;
+use super::native::{CompileError, Compiler, tuning};
 
-/// The machine that compiles and runs components: settings, and the ticker that CPU deadlines go by.
+/// The machine that runs components: settings, the ticker that CPU deadlines go by, and where native code comes from.
 #[derive(Clone)]
 pub struct Sandbox {
     engine: Engine,
+    compiler: Compiler,
     ticker: Arc<Ticker>,
 }
 
@@ -22,16 +25,17 @@ impl std::fmt::Debug for Sandbox {
 impl Sandbox {
     /// Sets up the engine and starts the ticker's thread. Fails where the host's CPU or memory settings cannot run
     /// WebAssembly at all.
-    pub fn new() -> Result<Self, String> {
-        let mut config = Config::new();
-        config.wasm_component_model(true);
-        // Plugins are called one at a time; support for more makes each call three times dearer.
-        config.concurrency_support(false);
-        config.epoch_interruption(true);
+    pub fn new(compiler: Compiler) -> Result<Self, String> {
+        let mut config = tuning::config();
         config.max_wasm_stack(limits::STACK);
         let engine = Engine::new(&config).map_err(|error| format!("WebAssembly cannot run on this host: {error:#}"))?;
         let ticker = Ticker::start(engine.clone()).map_err(|error| format!("no thread for deadlines: {error}"))?;
-        Ok(Self { engine, ticker })
+        Ok(Self { engine, compiler, ticker })
+    }
+
+    /// The component that these bytes are.
+    pub(super) fn component(&self, digest: &str, wasm: &[u8]) -> Result<Component, CompileError> {
+        self.compiler.component(&self.engine, digest, wasm)
     }
 
     pub(super) fn engine(&self) -> &Engine {

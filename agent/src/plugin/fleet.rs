@@ -3,16 +3,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{mpsc, watch};
-use tokio::task::{block_in_place, spawn_blocking};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::{JoinError, JoinSet, block_in_place, spawn_blocking};
 
 use super::actor::{Build, Handle, Setup};
 use super::directory::{Directory, File};
 use super::engine::Sandbox;
 use super::imports::Interfaces;
 use super::instance::Instance;
+use super::limits;
 use super::loader::Loaded;
 use super::schema;
 use super::view::{FleetView, PluginView, PolicyView};
@@ -49,6 +51,10 @@ pub struct Fleet {
     plugin_files: Directory,
     policy_files: Directory,
     plugins: BTreeMap<String, Source<Loaded>>,
+    /// Loads under way, and how many may be at one time.
+    loads: JoinSet<Result<Load, JoinError>>,
+    at_once: Arc<Semaphore>,
+    last_load: u64,
     policies: BTreeMap<String, Source<Policy>>,
     instances: BTreeMap<String, Handle>,
     /// Why a policy has no instance, or not the one it should have; by the basis that was tried.
@@ -70,11 +76,13 @@ type Questions = Mutex<BTreeMap<String, mpsc::UnboundedSender<Question>>>;
 struct Source<T> {
     good: Option<Arc<T>>,
     problem: Option<String>,
+    /// The load that is under way, by its number.
+    loading: Option<u64>,
 }
 
 impl<T> Default for Source<T> {
     fn default() -> Self {
-        Self { good: None, problem: None }
+        Self { good: None, problem: None, loading: None }
     }
 }
 
@@ -84,7 +92,15 @@ impl<T> Source<T> {
             Ok(good) => (self.good, self.problem) = (Some(Arc::new(good)), None),
             Err(problem) => self.problem = Some(problem),
         }
+        self.loading = None;
     }
+}
+
+/// A load that has ended.
+struct Load {
+    number: u64,
+    file: File,
+    result: Result<Loaded, String>,
 }
 
 impl Fleet {
@@ -95,6 +111,9 @@ impl Fleet {
             plugin_files: Directory::new(plugins, "wasm"),
             policy_files: Directory::new(policies, "toml"),
             plugins: BTreeMap::new(),
+            loads: JoinSet::new(),
+            at_once: Arc::new(Semaphore::new(limits::LOADS)),
+            last_load: 0,
             policies: BTreeMap::new(),
             instances: BTreeMap::new(),
             refused: BTreeMap::new(),
@@ -129,21 +148,31 @@ impl Fleet {
         let mut watch = DirectoryWatch::new(&[self.plugin_files.path(), self.policy_files.path()]);
         loop {
             self.look().await;
-            watch.changed().await;
+            {
+                // One plugin that takes long to load holds up no other, nor a change of its own file.
+                let mut changed = pin!(watch.changed());
+                loop {
+                    tokio::select! {
+                        () = &mut changed => break,
+                        Some(load) = self.loads.join_next() => self.loaded(load).await,
+                    }
+                }
+            }
             watch.attach(self.plugin_files.path());
             watch.attach(self.policy_files.path());
         }
     }
 
-    /// One look at the directories, and everything that follows from it.
-    pub async fn look(&mut self) {
-        self.read_plugins().await;
+    /// One look at the directories, and everything that follows from it at once.
+    async fn look(&mut self) {
+        self.read_plugins();
         self.read_policies();
         self.reconcile().await;
         self.publish();
     }
 
-    async fn read_plugins(&mut self) {
+    /// Begins to load what is new.
+    fn read_plugins(&mut self) {
         // A directory that cannot be read says nothing about what should run.
         let Some(changes) = block_in_place(|| self.plugin_files.changes()) else {
             return;
@@ -151,27 +180,51 @@ impl Fleet {
         for gone in changes.gone {
             self.plugins.remove(&gone);
         }
-        for File { stem, path, content } in changes.changed {
-            let sandbox = self.parts.sandbox.clone();
-            let loaded = match content {
-                // Compiling takes both a while and a core; other tasks go on meanwhile.
-                Ok(bytes) => spawn_blocking(move || Loaded::new(&sandbox, &bytes).map_err(|error| error.to_string()))
-                    .await
-                    .unwrap_or_else(|error| Err(format!("the compiler failed: {error}"))),
-                Err(error) => Err(format!("cannot be read: {error}")),
-            };
-            match &loaded {
-                Ok(loaded) => tracing::info!(
-                    plugin = stem,
-                    sha256 = &*loaded.digest,
-                    "loaded {} {}",
-                    loaded.description.name,
-                    loaded.description.version
-                ),
-                Err(problem) => tracing::error!(plugin = stem, "{}: {problem}", path.display()),
-            }
-            self.plugins.entry(stem).or_default().update(loaded);
+        for file in changes.changed {
+            self.last_load += 1;
+            let number = self.last_load;
+            self.plugins.entry(file.stem.clone()).or_default().loading = Some(number);
+            let (sandbox, at_once) = (self.parts.sandbox.clone(), self.at_once.clone());
+            self.loads.spawn(async move {
+                // Never closed, so there is always a permit; it ends with the load.
+                let _permit = at_once.acquire_owned().await;
+                let loading = spawn_blocking(move || {
+                    let result = match file.read() {
+                        Ok(bytes) => Loaded::new(&sandbox, &bytes).map_err(|error| error.to_string()),
+                        Err(error) => Err(format!("cannot be read: {error}")),
+                    };
+                    Load { number, file, result }
+                });
+                loading.await
+            });
         }
+    }
+
+    /// A load has ended, and what follows from it.
+    async fn loaded(&mut self, load: Result<Result<Load, JoinError>, JoinError>) {
+        let Load { number, file, result } = match load.and_then(|load| load) {
+            Ok(load) => load,
+            // The agent ends.
+            Err(error) if error.is_cancelled() => return,
+            Err(error) => return tracing::error!("loading a plugin ended early: {error}"),
+        };
+        // Meanwhile the file may have been removed, or replaced by another.
+        let Some(source) = self.plugins.get_mut(&file.stem).filter(|source| source.loading == Some(number)) else {
+            return;
+        };
+        match &result {
+            Ok(loaded) => tracing::info!(
+                plugin = file.stem,
+                sha256 = &*loaded.digest,
+                "loaded {} {}",
+                loaded.description.name,
+                loaded.description.version
+            ),
+            Err(problem) => tracing::error!(plugin = file.stem, "{}: {problem}", file.path.display()),
+        }
+        source.update(result);
+        self.reconcile().await;
+        self.publish();
     }
 
     fn read_policies(&mut self) {
@@ -181,16 +234,16 @@ impl Fleet {
         for gone in changes.gone {
             self.policies.remove(&gone);
         }
-        for File { stem, path, content } in changes.changed {
-            let text = content.map_err(|error| format!("{}: cannot be read: {error}", path.display()));
+        for file in changes.changed {
+            let text = file.read().map_err(|error| format!("{}: cannot be read: {error}", file.path.display()));
             let text = text.and_then(|bytes| {
-                String::from_utf8(bytes).map_err(|error| format!("{}: not UTF-8: {error}", path.display()))
+                String::from_utf8(bytes).map_err(|error| format!("{}: not UTF-8: {error}", file.path.display()))
             });
-            let policy = text.and_then(|text| Policy::parse(&path, &text).map_err(|error| error.to_string()));
+            let policy = text.and_then(|text| Policy::parse(&file.path, &text).map_err(|error| error.to_string()));
             if let Err(problem) = &policy {
-                tracing::error!(policy = stem, "{problem}");
+                tracing::error!(policy = file.stem, "{problem}");
             }
-            self.policies.entry(stem).or_default().update(policy);
+            self.policies.entry(file.stem).or_default().update(policy);
         }
     }
 
@@ -293,10 +346,16 @@ impl Fleet {
             let like = |stem: &&String| strsim::jaro_winkler(stem, &policy.plugin) > 0.8;
             let hint = self.plugins.keys().find(like).map(|like| format!("; did you mean `{like}`?"));
             format!("there is no {directory}/{}.wasm{}", policy.plugin, hint.unwrap_or_default())
+        } else if self.is_loading(&policy.plugin) {
+            format!("{directory}/{}.wasm is being loaded", policy.plugin)
         } else {
             format!("{directory}/{}.wasm does not load", policy.plugin)
         };
         self.refused.insert(name.to_owned(), ("".into(), problem));
+    }
+
+    fn is_loading(&self, plugin: &str) -> bool {
+        self.plugins.get(plugin).is_some_and(|source| source.loading.is_some())
     }
 
     async fn unload(&mut self, name: &str) {
@@ -322,7 +381,10 @@ impl Fleet {
                 name: name.clone(),
                 digest: source.good.as_ref().map(|loaded| loaded.digest.to_string()),
                 description: source.good.as_ref().map(|loaded| loaded.description.clone()),
-                problem: source.problem.clone().or_else(|| self.name_taken(name)),
+                problem: match (&source.good, source.loading) {
+                    (None, Some(_)) => Some("it is being loaded".to_owned()),
+                    _ => source.problem.clone().or_else(|| self.name_taken(name)),
+                },
             })
             .collect();
         let mut policies = Vec::new();

@@ -70,6 +70,27 @@ pub const HISTORY_SAMPLES: usize = 16_384;
 /// Largest plugin file.
 pub const FILE: u64 = 64 << 20;
 
+/// Address space of the compiler. One of a plugin of 18 MB (Python) needs 430 MB.
+pub const COMPILE_MEMORY: u64 = 2 << 30;
+
+/// CPU time of the compiler, all threads together. A plugin of 18 MB (Python) needs 9 s.
+pub const COMPILE_CPU: Duration = Duration::from_secs(60);
+
+/// How long compiling may take altogether, on a host that has little time for it.
+pub const COMPILE_WALL: Duration = Duration::from_secs(180);
+
+/// Compilers that run at one time; further plugins wait, except those whose native code is in the cache.
+pub const COMPILERS: usize = 2;
+
+/// Plugins that are loaded at one time: each is held in memory meanwhile.
+pub const LOADS: usize = 32;
+
+/// Native code of one plugin. It has some three times the bytes of the plugin.
+pub const NATIVE: u64 = 512 << 20;
+
+/// Native code that is kept, of all plugins together.
+pub const NATIVE_CACHE: u64 = 1 << 30;
+
 /// Wait before a plugin that trapped runs again; it doubles with each trap in a row…
 pub const RESTART_INITIAL: Duration = Duration::from_secs(1);
 /// …up to this…

@@ -8,6 +8,7 @@ use super::engine::Sandbox;
 use super::fleet::configured;
 use super::imports::Interfaces;
 use super::loader::Loaded;
+use super::native::Compiler;
 use crate::clock::SystemClock;
 use crate::config::Policy;
 
@@ -19,8 +20,8 @@ pub struct Survey {
 }
 
 /// Loads every plugin and tries every policy on its plugin, as far as `configure`.
-pub fn survey(plugins: &Path, policies: &Path) -> Result<Survey, String> {
-    let sandbox = Sandbox::new()?;
+pub fn survey(plugins: &Path, policies: &Path, compiler: Compiler) -> Result<Survey, String> {
+    let sandbox = Sandbox::new(compiler)?;
     let mut survey = Survey::default();
     let mut loaded = BTreeMap::new();
     for (stem, path, content) in files(plugins, "wasm", &mut survey) {
@@ -56,7 +57,7 @@ fn files(path: &Path, ending: &'static str, survey: &mut Survey) -> Vec<(String,
         return Vec::new();
     };
     let read = |file: super::directory::File| {
-        let content = file.content.map_err(|error| format!("cannot be read: {error}"));
+        let content = file.read().map_err(|error| format!("cannot be read: {error}"));
         (file.stem, file.path.display().to_string(), content)
     };
     changes.changed.into_iter().map(read).collect()

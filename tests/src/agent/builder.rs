@@ -118,5 +118,8 @@ fn visible(program: &Path, host: Option<&Host>, home: &Home) -> Result<PathBuf> 
     }
     let copy = home.path().join("salve");
     fs::copy(&program, &copy)?;
+    // It looks for its compiler beside itself.
+    fs::copy(program.with_file_name("salve-compile"), copy.with_file_name("salve-compile"))
+        .context("no salve-compile: run `cargo xtask test`")?;
     Ok(copy)
 }

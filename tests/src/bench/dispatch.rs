@@ -13,7 +13,7 @@ use anyhow::{Context, Error, Result, ensure};
 use salve::clock::Timestamp;
 use salve::config::Access;
 use salve::incident::Finding;
-use salve::plugin::{Instance, Interfaces, Loaded, Sandbox};
+use salve::plugin::{Compiler, Instance, Interfaces, Loaded, Sandbox};
 use salve::signal::{Batch, Reading, Series, SeriesName};
 use salve_tests::wait;
 use serde_json::json;
@@ -82,7 +82,7 @@ pub(super) fn run(setting: &Setting, report: &mut Report) -> Result<()> {
 
 /// The plugin, configured, and told what the series are called.
 fn instance(bytes: &[u8]) -> Result<Instance> {
-    let sandbox = Sandbox::new().map_err(Error::msg)?;
+    let sandbox = Sandbox::new(Compiler::new(None)).map_err(Error::msg)?;
     let loaded = Loaded::new(&sandbox, bytes)?;
     let mut instance = Instance::new(&sandbox, &loaded, "bench".into(), &Access::default(), Interfaces::default())?;
     instance.configure(&json!({ "threshold": THRESHOLD }), Timestamp::default())?;

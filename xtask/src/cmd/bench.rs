@@ -17,6 +17,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<()> {
         println!("Not measured, for want of these Debian packages:\n{}", packages::list(&missing));
     }
     plugins::build_all(workspace)?;
+    workspace.build_compiler(true)?;
     // In one go, because both link all of the agent: that takes minutes, and so they do it side by side.
     let both = ["--package", "salve", "--package", "salve-tests"];
     let build = ["build", "--release", "--bin", "salve", "--bin", "salve-bench"];

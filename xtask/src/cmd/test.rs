@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use crate::{
     packages::{self, LAB},
     plugins, shell,
-    workspace::{GUESTS, PLUGINS, Workspace},
+    workspace::{COMPILER, GUESTS, PLUGINS, Workspace},
 };
 
 /// What is checked: a headline and how.
@@ -72,7 +72,7 @@ fn row(outcome: &str, took: Option<Duration>, name: &str) -> String {
 }
 
 fn format(context: &Context<'_>) -> Result<Done> {
-    for folder in [".", PLUGINS, GUESTS] {
+    for folder in [".", COMPILER, PLUGINS, GUESTS] {
         let mut cargo = context.workspace.cargo(&["fmt", "--all", "--check", "--manifest-path"]);
         cargo.arg(context.workspace.root.join(folder).join("Cargo.toml"));
         shell::run(cargo).with_context(|| format!("not all is formatted: run `cargo fmt --all` in {folder}"))?;
@@ -102,7 +102,10 @@ fn build(context: &Context<'_>) -> Result<Done> {
 
 fn lint(context: &Context<'_>) -> Result<Done> {
     let arguments = ["clippy", "--workspace", "--all-targets"];
-    for mut clippy in [context.workspace.cargo(&arguments), context.workspace.inner_cargo(PLUGINS, &arguments)] {
+    let workspace = context.workspace;
+    for mut clippy in
+        [workspace.cargo(&arguments), workspace.compiler_cargo(&arguments), workspace.inner_cargo(PLUGINS, &arguments)]
+    {
         clippy.args(["--", "-D", "warnings"]);
         shell::run(clippy)?;
     }
@@ -111,6 +114,8 @@ fn lint(context: &Context<'_>) -> Result<Done> {
 
 fn test(context: &Context<'_>) -> Result<Done> {
     let selected: &[&str] = if context.e2e { &["--workspace"] } else { &["--workspace", "--exclude", "salve-tests"] };
+    context.workspace.build_compiler(false)?;
+    shell::run(context.workspace.compiler_cargo(&["test"]))?;
     // The end-to-end tests start the agent; cargo builds it for its own package's tests alone.
     shell::run(context.workspace.cargo(&[&["build", "--bins"], selected].concat()))?;
     // One failure hides no other.
@@ -134,6 +139,11 @@ fn deny(context: &Context<'_>) -> Result<Done> {
     if shell::find_program("cargo-deny").is_none() {
         return Ok(Done::Skipped("cargo-deny is not installed (`cargo install cargo-deny`)"));
     }
-    shell::run(context.workspace.cargo(&["deny", "check"]))?;
+    for folder in [".", COMPILER] {
+        let manifest = context.workspace.root.join(folder).join("Cargo.toml");
+        let mut deny = context.workspace.cargo(&["deny", "--manifest-path"]);
+        deny.arg(manifest).args(["check", "--config"]).arg(context.workspace.root.join("deny.toml"));
+        shell::run(deny)?;
+    }
     Ok(Done::Passed)
 }
