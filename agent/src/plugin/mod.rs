@@ -9,6 +9,7 @@ mod imports;
 mod instance;
 pub mod limits;
 mod loader;
+mod rhythm;
 mod schema;
 mod survey;
 mod view;
@@ -16,7 +17,7 @@ mod watch;
 
 pub use contract::Description;
 pub use engine::Sandbox;
-pub use fleet::{Fleet, Parts};
+pub use fleet::{Fleet, Parts, configured};
 pub use imports::Interfaces;
 pub use instance::{CallError, Instance};
 pub use loader::{LoadError, Loaded};
