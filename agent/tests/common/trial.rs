@@ -275,6 +275,9 @@ impl Trial {
 
 /// The faults that were found.
 pub(crate) fn present(findings: &[Finding]) -> Vec<&Fault> {
-    let fault = |finding| if let &Finding::Present(ref fault) = finding { Some(fault) } else { None };
-    findings.iter().filter_map(fault).collect()
+    let faults = findings.iter().filter_map(|finding| match finding {
+        Finding::Present(fault) => Some(fault),
+        Finding::Cleared { .. } => None,
+    });
+    faults.collect()
 }
