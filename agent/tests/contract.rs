@@ -3,34 +3,25 @@
 //! The plugins are built by `cargo xtask build-plugins` and `cargo xtask test`.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "test helpers")]
 
-use std::path::PathBuf;
+mod common;
+
+use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use salve::clock::Timestamp;
+use common::{at, bytes, load, sandbox};
+use salve::clock::{Clock, SystemClock};
 use salve::config::Access;
 use salve::incident::ledger::Ledger;
-use salve::incident::{Attempt, Fault, Finding, Incident, Recovery, Severity, State, Verdict};
-use salve::plugin::{CallError, Compiler, Instance, Interfaces, LoadError, Loaded, Sandbox};
-use salve::service::{ActiveState, ManagerKind, ServiceStatus, StatusTable};
+use salve::incident::{Attempt, Fault, Finding, Incident, Input, Question, Recovery, Severity, Topic, Verdict};
+use salve::plugin::{CallError, Fleet, Instance, Interfaces, LoadError, Loaded, Parts};
+use salve::service::command::CommandSpec;
+use salve::service::{ActiveState, ManagerKind, ServiceStatus, Services, StatusTable};
 use salve::signal::{Batch, History, Router, Sample, Selector, SeriesName, Subscription, Value};
 use serde_json::{Value as Json, json};
 
-static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| Sandbox::new(Compiler::new(Some(compiler()))).unwrap());
-
-/// Beside the agent of the build that this test is of: `target/PROFILE/deps/TEST`.
-fn compiler() -> PathBuf {
-    std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("salve-compile")
-}
-
-fn bytes(folder: &str, stem: &str) -> Vec<u8> {
-    let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().to_owned();
-    let path = target.join(folder).join(format!("{stem}.wasm"));
-    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run `cargo xtask test`", path.display()))
-}
-
 fn loaded(stem: &str) -> Loaded {
-    Loaded::new(&SANDBOX, &bytes("guests", stem)).unwrap()
+    common::loaded("guests", stem)
 }
 
 static MISBEHAVING: LazyLock<Loaded> = LazyLock::new(|| loaded("misbehaving"));
@@ -45,13 +36,9 @@ fn instance(loaded: &Loaded, config: Json) -> Result<Instance, CallError> {
 
 fn instance_with(loaded: &Loaded, config: Json, interfaces: Interfaces) -> Result<Instance, CallError> {
     let access = Access::to_every_interface();
-    let mut instance = Instance::new(&SANDBOX, loaded, "test".into(), &access, interfaces).unwrap();
+    let mut instance = Instance::new(sandbox(), loaded, "test".into(), &access, interfaces).unwrap();
     instance.configure(&config, at(1))?;
     Ok(instance)
-}
-
-fn at(seconds: u64) -> Timestamp {
-    Timestamp::from_nanos(seconds * 1_000_000_000)
 }
 
 fn batch(seconds: u64) -> Batch {
@@ -59,32 +46,8 @@ fn batch(seconds: u64) -> Batch {
 }
 
 fn incident() -> Incident {
-    Incident {
-        id: "1".into(),
-        plugin: "p".into(),
-        policy: "test".into(),
-        fault: Fault {
-            kind: "test.fault".into(),
-            target: "demo".into(),
-            severity: Severity::Error,
-            summary: "s".into(),
-            evidence: vec![],
-        },
-        state: State::Diagnosed,
-        opened_at: at(1),
-        resolved_at: None,
-        causes: vec![],
-        attempts: vec![],
-        digest: String::new(),
-        since: Timestamp::default(),
-        occurred_at: Timestamp::default(),
-        round: 0,
-        pending: None,
-        cause: None,
-        flapping: false,
-        resolution: None,
-        basis: String::new(),
-    }
+    let (kind, target, summary) = ("test.fault".into(), "demo".into(), "s".into());
+    common::incident(Fault { kind, target, severity: Severity::Error, summary, evidence: vec![] }, at(1), vec![])
 }
 
 /// Makes the misbehaving plugin do `deed` in `call` and gives what comes of it.
@@ -101,7 +64,7 @@ fn provoke(call: &str, deed: &str) -> Result<(), CallError> {
 
 #[test]
 fn a_stock_plugin_says_what_it_is() {
-    let loaded = Loaded::new(&SANDBOX, &bytes("plugins", "service-restart")).unwrap();
+    let loaded = common::loaded("plugins", "service-restart");
     let about = &loaded.description;
     assert_eq!(about.name, "service-restart");
     assert!(about.wants.contains(&"service.restart:*".to_owned()));
@@ -143,7 +106,7 @@ fn what_is_no_plugin_is_refused_in_words() {
         ),
     ];
     for (name, bytes, expected) in cases {
-        let error = Loaded::new(&SANDBOX, &bytes).expect_err(name);
+        let error = load(&bytes).expect_err(name);
         assert!(expected(&error), "{name}: {error:?}");
     }
 }
@@ -249,7 +212,7 @@ fn evidence<'a>(findings: &'a [Finding], key: &str) -> &'a Value {
 fn an_interface_that_is_not_granted_is_not_linked() {
     let reader = loaded("reader");
     assert_eq!(reader.needs().into_iter().collect::<Vec<_>>(), ["services"]);
-    let error = Instance::new(&SANDBOX, &reader, "test".into(), &Access::default(), nothing()).unwrap_err();
+    let error = Instance::new(sandbox(), &reader, "test".into(), &Access::default(), nothing()).unwrap_err();
     assert!(error.to_string().contains(r#"read = ["services"]"#), "{error}");
 }
 
@@ -291,11 +254,75 @@ fn a_plugin_sees_what_it_is_granted_and_nothing_else() {
     assert!(error.contains("`other`"), "{error}");
 }
 
+#[tokio::test]
+async fn a_plugin_sees_what_a_service_needs() {
+    let directory = tempfile::tempdir().unwrap();
+    let spec = |requires: &[&str]| CommandSpec {
+        start: vec!["sleep".to_owned(), "60".to_owned()],
+        stop: None,
+        reload: None,
+        status: None,
+        pidfile: None,
+        autostart: false,
+        start_timeout: Duration::from_secs(20),
+        stop_timeout: Duration::from_secs(20),
+        directory: None,
+        environment: BTreeMap::new(),
+        output: None,
+        requires: requires.iter().map(|name| (*name).to_owned()).collect(),
+    };
+    let specs = [("web", spec(&["db", "net.target"])), ("db", spec(&["disk.mount"])), ("alone", spec(&[]))];
+    let specs = specs.map(|(name, spec)| (name.to_owned(), spec)).into();
+    let needs = Some(Arc::new(Services::new(directory.path(), specs, Arc::new(|_| ()))));
+    let reader = loaded("reader");
+    let look = |service: &str, interfaces: Interfaces| {
+        let mut instance = instance_with(&reader, json!({ "service": service }), interfaces).unwrap();
+        evidence(&instance.detect(batch(2)).unwrap(), "dependencies").to_string()
+    };
+    let interfaces = Interfaces { needs, ..nothing() };
+    // What it needs, and what that needs; of a unit that nobody watches nothing is known.
+    let cases = [("web", "db disk.mount net.target"), ("db", "disk.mount"), ("alone", ""), ("nobody.service", "")];
+    for (service, expected) in cases {
+        assert_eq!(look(service, interfaces.clone()), expected, "{service}");
+    }
+    // Where a plugin is only inspected there are no services.
+    assert_eq!(look("web", nothing()), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_is_asked_again_and_again_is_still_called_for_what_is_due() {
+    let directory = tempfile::tempdir().unwrap();
+    let (plugins, policies) = (directory.path().join("plugins"), directory.path().join("policies"));
+    for folder in [&plugins, &policies] {
+        std::fs::create_dir(folder).unwrap();
+    }
+    std::fs::copy(common::file("guests", "reader"), plugins.join("reader.wasm")).unwrap();
+    // Longer than an undecided `verify` waits to be asked again.
+    let policy =
+        "plugin = \"reader\"\n[config]\nservice = \"demo\"\nevery = \"1200ms\"\n[grant]\nread = [\"services\"]\n";
+    std::fs::write(policies.join("test.toml"), policy).unwrap();
+    let (engine, mut inputs) = tokio::sync::mpsc::channel(64);
+    let (clock, router, interfaces): (Arc<dyn Clock>, _, _) = (Arc::new(SystemClock::new()), Arc::default(), nothing());
+    let parts = Parts { sandbox: sandbox().clone(), interfaces, router, clock, engine };
+    let mut fleet = Fleet::new(parts, plugins, policies);
+    fleet.look().await;
+    let mut next = async || {
+        tokio::time::timeout(Duration::from_secs(60), inputs.recv()).await.expect("it is never called").unwrap()
+    };
+    assert!(matches!(next().await, Input::Arrived { .. }));
+    fleet.ask()("test", Question { topic: Topic::Verify, incident: incident(), turn: 1 });
+    for _ in 0..2 {
+        let input = next().await;
+        let Input::Found { findings, .. } = &input else { panic!("it never decides: {input:?}") };
+        assert_eq!(findings.len(), 1);
+    }
+}
+
 #[test]
 fn a_plugin_sees_what_the_metrics_were() {
     let historian = loaded("historian");
     assert_eq!(historian.needs().into_iter().collect::<Vec<_>>(), ["history"]);
-    let error = Instance::new(&SANDBOX, &historian, "test".into(), &Access::default(), nothing()).unwrap_err();
+    let error = Instance::new(sandbox(), &historian, "test".into(), &Access::default(), nothing()).unwrap_err();
     assert!(error.to_string().contains(r#"read = ["history"]"#), "{error}");
 
     let history = Arc::new(History::default());
@@ -347,7 +374,7 @@ fn state_beyond_its_limits_is_refused_with_the_limit() {
 
 #[test]
 fn the_ladder_of_the_stock_plugin_works_in_the_sandbox() {
-    let loaded = Loaded::new(&SANDBOX, &bytes("plugins", "service-restart")).unwrap();
+    let loaded = common::loaded("plugins", "service-restart");
     let mut plugin = instance(&loaded, json!({ "services": ["demo"] })).unwrap();
     assert_eq!(plugin.verify(incident(), at(2)).unwrap(), Verdict::Undecided);
     let Recovery::Act(plan) = plugin.recover(incident(), at(2)).unwrap() else { panic!("a plan") };

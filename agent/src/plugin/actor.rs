@@ -10,14 +10,12 @@ use tokio::time::Instant;
 
 use super::instance::{CallError, Instance};
 use super::limits;
+use super::rhythm::Rhythm;
 use super::view::{Board, InstanceState};
 use crate::clock::{Clock, Timestamp};
 use crate::config::Rules;
 use crate::incident::{Finding, Input, Question, Reply, Topic, Verdict};
 use crate::signal::{Batch, Mailbox, Router, Subscription};
-
-/// How often an undecided `verify` is asked again when nothing new arrives.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// So many traps in a row, and a person is told.
 const AILING: u32 = 3;
@@ -141,13 +139,12 @@ impl Actor {
     ) -> End {
         let mailbox = self.mailbox.clone();
         let started = Instant::now();
-        let (mut last_call, mut last_detect) = (started, started);
+        let mut rhythm = Rhythm::new(subscription.every, started);
         loop {
             if self.traps_in_a_row > 0 && started.elapsed() >= limits::RESTART_RESET {
                 self.recovered().await;
             }
-            let due = subscription.every.map(|every| last_detect + every);
-            let again = (!self.undecided.is_empty()).then(|| last_call + ASK_AGAIN);
+            let next = rhythm.next(!self.undecided.is_empty());
             let question = tokio::select! {
                 biased;
                 _ = &mut *stopped => return End::Stopped,
@@ -156,16 +153,14 @@ impl Actor {
                     Some(question) => Some(question),
                     None => return End::Stopped,
                 },
-                () = sleep_until(earliest(due, again)) => None,
+                () = sleep_until(next) => None,
             };
-            last_call = Instant::now();
+            let is_due = rhythm.call(Instant::now());
             // What is new goes first, so that a question is answered on the latest knowledge.
             let now = self.setup.clock.now().wall;
-            let is_due = due.is_some_and(|due| due <= last_call);
             let batch = mailbox.take(now).or_else(|| is_due.then(|| Batch { at: now, ..Batch::default() }));
             if let Some(batch) = batch {
-                // Questions do not count: an undecided `verify` is asked each second, and would put off this for ever.
-                last_detect = last_call;
+                rhythm.detected();
                 if let Err(error) = self.detect(instance, batch).await {
                     return End::Trapped(error);
                 }
@@ -329,10 +324,6 @@ impl Seen {
 /// `RESTART_INITIAL * 2 ^ traps`, capped.
 fn backoff(traps_in_a_row: u32) -> Duration {
     limits::RESTART_INITIAL.saturating_mul(1 << traps_in_a_row.min(16)).min(limits::RESTART_MAX)
-}
-
-fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
-    [a, b].into_iter().flatten().min()
 }
 
 async fn sleep_until(deadline: Option<Instant>) {

@@ -435,8 +435,9 @@ impl Fleet {
     }
 }
 
-/// A fresh instance of a plugin under a policy, after every check that can be made before it runs.
-pub(super) fn configured(
+/// A fresh instance of a plugin under a policy, after every check that can be made before it runs, and what it wants to be
+/// told. The error is a sentence for people; where it is about the configuration it names the policy's file, line and key.
+pub fn configured(
     sandbox: &Sandbox,
     policy: &Policy,
     loaded: &Loaded,

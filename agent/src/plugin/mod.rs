@@ -10,6 +10,7 @@ mod instance;
 pub mod limits;
 mod loader;
 mod native;
+mod rhythm;
 mod schema;
 mod survey;
 mod view;
@@ -17,7 +18,7 @@ mod watch;
 
 pub use contract::Description;
 pub use engine::Sandbox;
-pub use fleet::{Fleet, Parts};
+pub use fleet::{Fleet, Parts, configured};
 pub use imports::Interfaces;
 pub use instance::{CallError, Instance};
 pub use loader::{LoadError, Loaded};

@@ -155,11 +155,18 @@ impl Router {
     }
 
     /// An event that says how something is now; whoever subscribes later is told too.
-    pub fn publish_state(&self, mut event: Event) {
+    pub fn publish_state(&self, event: Event) {
+        let key = event.subject.clone();
+        self.publish_state_as(key, event);
+    }
+
+    /// The same, of a subject of which several such events hold at once: `key` tells them apart, and is what
+    /// [`forget_state`](Self::forget_state) takes in the place of the subject.
+    pub fn publish_state_as(&self, key: String, mut event: Event) {
         let mut table = self.table();
         event.caused_by = table.echoes.get(&event.subject).cloned();
         table.deliver(&event);
-        table.states.insert((event.name.clone(), event.subject.clone()), event);
+        table.states.insert((event.name.clone(), key), event);
     }
 
     /// Marks events about `subject` as caused by an action for `incident`, until [`end_echo`](Self::end_echo).

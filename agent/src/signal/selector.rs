@@ -8,6 +8,10 @@ use super::{Attribute, Event, SeriesName, Value};
 /// The key under which an event's subject is matched.
 const SUBJECT: &str = "subject";
 
+/// Attributes by which an event says on whose terms it was told. A selector that does not name one means the source's own
+/// terms: what is told on another selector's is not for it.
+const TERMS: [(&str, &[&str]); 1] = [("timer.missed", &["grace", "every"])];
+
 /// Which signals an instance wants: by name, and by the values of attributes.
 #[derive(Debug, Clone)]
 pub struct Selector {
@@ -76,6 +80,13 @@ impl Selector {
                     || event.attributes.iter().any(|have| have.key == *key && wanted.value(&have.value))
             })
             && self.body.as_ref().is_none_or(|body| body.is_match(&event.body))
+            && self.is_on_its_terms(event)
+    }
+
+    fn is_on_its_terms(&self, event: &Event) -> bool {
+        let terms = TERMS.iter().filter(|(name, _)| event.name == **name).flat_map(|(_, terms)| *terms);
+        let mut others = terms.filter(|term| self.wanted(term).is_none());
+        !others.any(|term| event.attributes.iter().any(|attribute| attribute.key == *term))
     }
 
     /// The pattern that a signal's name must match.
@@ -187,6 +198,22 @@ mod tests {
         assert!(wants(Value::Integer(2)).takes_event(&with(Value::Number(2.0))));
         assert!(wants(Value::Number(2.0)).takes_event(&with(Value::Integer(2))));
         assert!(!wants(Value::Integer(2)).takes_event(&with(Value::Number(2.5))));
+    }
+
+    #[test]
+    fn what_is_told_on_other_terms_is_for_others() {
+        let attributes = |of: &[(&str, i64)]| of.iter().map(|(key, value)| Attribute::new(*key, *value)).collect();
+        let missed =
+            |terms| Event { name: "timer.missed".into(), attributes: attributes(terms), ..event("a.timer", "") };
+        let all: [&[(&str, i64)]; 4] = [&[], &[("grace", 5)], &[("every", 60)], &[("grace", 5), ("every", 60)]];
+        for wanted in all {
+            let selector = Selector::new("timer.*", attributes(wanted));
+            let taken: Vec<_> = all.into_iter().filter(|terms| selector.takes_event(&missed(terms))).collect();
+            assert_eq!(taken, [wanted]);
+        }
+        // Elsewhere these are attributes like any other.
+        let other = Event { attributes: attributes(&[("grace", 5)]), ..event("a", "") };
+        assert!(Selector::new("*", vec![]).takes_event(&other));
     }
 
     #[test]

@@ -176,9 +176,7 @@ impl Remediator for DiskPressure {
 
 impl DiskPressure {
     fn take(&mut self, at: Duration, sample: &Sample<'_>) {
-        // The host refuses targets that are too long or hold control characters.
-        let is_target = |point: &&str| point.len() <= 200 && !point.chars().any(char::is_control);
-        let Some(point) = sample.text(MOUNT_POINT).filter(is_target) else { return };
+        let Some(point) = sample.text(MOUNT_POINT).filter(|point| is_target(point)) else { return };
         self.points.insert(point.to_owned(), at);
         if !self.config.watches(point) {
             return;
@@ -234,7 +232,7 @@ impl DiskPressure {
                 mount.point.clone()
             }
             // It may be mounted where nobody watches, or not be known yet.
-            None if self.config.watches(&event.subject) => event.subject.clone(),
+            None if is_target(&event.subject) && self.config.watches(&event.subject) => event.subject.clone(),
             None => return None,
         };
         Some(
@@ -302,6 +300,12 @@ impl DiskPressure {
         let files = words::largest(&self.config.look, |path| self.home_of(path).as_ref() == Some(point));
         format!("{point} is at {:.0} % of its {}: {tried}; {}", level * 100.0, measure.word(), words::list(&files))
     }
+}
+
+/// Whether the host takes it for a target: it refuses those that are empty, too long or hold control characters, and the
+/// whole answer with them.
+fn is_target(point: &str) -> bool {
+    !point.is_empty() && point.len() <= 200 && !point.chars().any(char::is_control)
 }
 
 /// What there is to say of a file system that is new, or worth saying again.

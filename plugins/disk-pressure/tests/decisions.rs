@@ -277,6 +277,9 @@ fn garbage_says_nothing() {
             "the host takes no such target"
         );
     }
+    for subject in ["", "/mnt/a\nb"] {
+        assert_eq!(plugin.event(Event::new("kernel.filesystem_remount", subject)), [], "nor such a one");
+    }
     for n in 0..200 {
         level(&mut plugin, BYTES, &format!("/mnt/{n}"), 0.5);
     }

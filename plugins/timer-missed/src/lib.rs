@@ -32,6 +32,8 @@ use memory::Memory;
 const FAULT: &str = "timer.missed";
 /// How long until a job that still runs is looked at again.
 const ITS_TURN: Duration = Duration::from_secs(5);
+/// How long the name of a timer may be.
+const MAX_NAME: usize = 256;
 /// How many attributes of an event are shown in the fault.
 const MAX_EVIDENCE: usize = 8;
 
@@ -133,8 +135,10 @@ impl Remediator for TimerMissed {
 }
 
 impl TimerMissed {
+    /// The host refuses names that are empty, long or hold control characters, and the whole answer with them.
     fn watches(&self, timer: &str) -> bool {
-        self.config.timers.iter().any(|pattern| matches(pattern, timer))
+        let is_name = !timer.is_empty() && timer.len() <= MAX_NAME && !timer.contains(char::is_control);
+        is_name && self.config.timers.iter().any(|pattern| matches(pattern, timer))
     }
 
     /// What a timer starts: as its events told, the configuration says, or by its name.
@@ -153,7 +157,7 @@ impl TimerMissed {
             // It fired if it has another last time than when it was missed.
             _ => (trigger.is_some() && trigger.as_deref() != self.memory.trigger(timer)).then_some(false),
         };
-        // It is told again whenever somebody else wants to know, also after its job was started by hand, or by this plugin.
+        // It is told again to whoever begins to listen, also after its job was started by hand, or by this plugin.
         let late = event.number("timer.late").and_then(|late| Duration::try_from_secs_f64(late).ok());
         let since = event.at().saturating_sub(late.unwrap_or_default());
         let is_over = self.memory.ran_since(timer, since);

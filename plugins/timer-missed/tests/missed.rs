@@ -97,6 +97,8 @@ fn garbage_echoes_and_other_timers_raise_nothing() {
     for event in [
         echo,
         Event::new("timer.missed", "logrotate.timer"),
+        Event::new("timer.missed", "backup\n.timer"),
+        Event::new("timer.missed", format!("backup{}.timer", "x".repeat(300))),
         Event::new("timer.state", "backup.timer").with("timer.last_trigger", true).with("timer.active_state", 7),
         Event::new("timer.state", ""),
         job("", ""),

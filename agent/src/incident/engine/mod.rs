@@ -121,6 +121,9 @@ pub struct Engine {
     flaps: HashMap<Key, Flaps>,
     /// With so many of these it is time to forget some.
     many_flaps: usize,
+    /// How many of them were looked at for that.
+    #[cfg(test)]
+    flaps_looked_at: usize,
     load: Load,
     holds: Vec<Hold>,
     next_hold: i64,

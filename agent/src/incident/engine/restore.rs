@@ -89,6 +89,8 @@ impl Engine {
             echoes: HashMap::new(),
             flaps: HashMap::new(),
             many_flaps: super::findings::MANY,
+            #[cfg(test)]
+            flaps_looked_at: 0,
             holds: past.holds,
             next_hold: past.next_hold.max(1),
             trip: past.trip,

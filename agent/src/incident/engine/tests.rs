@@ -1119,3 +1119,35 @@ proptest! {
         check_history(&desk.records)?;
     }
 }
+
+#[test]
+fn forgetting_what_is_calm_costs_each_fault_of_a_storm_a_few_looks() {
+    let faults = 5 * super::findings::MANY;
+    let mut desk = Desk::new(Rules::default());
+    for number in 0..faults {
+        desk.find(Finding::Present(fault(&format!("t{number}"))));
+    }
+    assert_eq!(desk.engine.flaps.len(), faults, "those that are open are remembered");
+    let looks = desk.engine.flaps_looked_at;
+    assert!((1..2 * faults).contains(&looks), "{looks} looks at {faults} faults");
+}
+
+#[test]
+fn faults_that_are_over_and_calm_are_forgotten() {
+    let many = super::findings::MANY;
+    let mut desk = Desk::new(Rules::default());
+    let mut most = 0;
+    // Each comes and goes once, and long before the next.
+    for number in 0..3 * many {
+        let target = format!("t{number}");
+        desk.find(Finding::Present(fault(&target)));
+        desk.find(cleared(&target));
+        desk.now += Duration::from_secs(3600);
+        most = most.max(desk.engine.flaps.len());
+        desk.records.clear();
+        desk.questions.clear();
+    }
+    assert!(most <= many, "{most}");
+    let looks = desk.engine.flaps_looked_at;
+    assert!((1..4 * many).contains(&looks), "{looks} looks");
+}

@@ -14,7 +14,7 @@ use super::Context;
 use crate::clock::Timestamp;
 use crate::service::ServiceError;
 use crate::service::systemd::{TimerReading, Timers};
-use crate::signal::{Attribute, Demand, Event, Value};
+use crate::signal::{Attribute, Demand, Event, Router, Value};
 
 /// The event that says how a timer is.
 const STATE: &str = "timer.state";
@@ -77,13 +77,7 @@ async fn watch(
         context.health.ok(SOURCE);
         let now = context.clock.now().wall;
         let (signals, next) = known.update(readings, &wanted, now);
-        for signal in signals {
-            match signal {
-                Signal::State(event) => context.router.publish_state(event),
-                Signal::Missed(event) => context.router.publish(event),
-                Signal::Forget(unit) => context.router.forget_state(STATE, &unit),
-            }
-        }
+        signals.into_iter().for_each(|signal| signal.publish(&context.router));
         // A step of the wall clock is a change of every timer to systemd, and told.
         let wait = next.map_or(RESCAN, |next| next.since(now) + Duration::from_millis(1)).min(RESCAN);
         tokio::select! {
@@ -94,8 +88,6 @@ async fn watch(
                     return Ok(());
                 }
                 wanted = Wanted::new(&demand.borrow_and_update());
-                // Whoever is new has not heard of it.
-                known.told_anew();
             }
         }
     }
@@ -146,9 +138,23 @@ impl Wanted {
 #[derive(Debug, PartialEq)]
 enum Signal {
     State(Event),
-    Missed(Event),
+    /// One was missed; the key stands for that until it is over.
+    Missed(String, Event),
+    Over(String),
     /// There is no such timer any more.
     Forget(String),
+}
+
+impl Signal {
+    fn publish(self, router: &Router) {
+        match self {
+            Self::State(event) => router.publish_state(event),
+            // A state of a kind: whoever subscribes later is told too, and nobody is told twice.
+            Self::Missed(key, event) => router.publish_state_as(key, event),
+            Self::Over(key) => router.forget_state(MISSED, &key),
+            Self::Forget(unit) => router.forget_state(STATE, &unit),
+        }
+    }
 }
 
 /// One timer, as far as it is known.
@@ -159,8 +165,8 @@ struct Timer {
     expected: Option<Timestamp>,
     /// The state that was told last.
     reading: Option<TimerReading>,
-    /// What was told of as missed, by the words of the limit: once each.
-    missed: BTreeSet<(String, Timestamp)>,
+    /// What was told of as missed, by the words of the limit, and since when it was: once each.
+    missed: BTreeMap<String, Timestamp>,
 }
 
 /// Every timer, by unit.
@@ -169,11 +175,10 @@ struct Known(BTreeMap<String, Timer>);
 
 impl Known {
     fn forget(&mut self, context: &Context) {
-        std::mem::take(&mut self.0).into_keys().for_each(|unit| context.router.forget_state(STATE, &unit));
-    }
-
-    fn told_anew(&mut self) {
-        self.0.values_mut().for_each(|timer| timer.missed.clear());
+        for (unit, timer) in std::mem::take(&mut self.0) {
+            context.router.forget_state(STATE, &unit);
+            timer.missed.into_keys().for_each(|key| context.router.forget_state(MISSED, &key));
+        }
     }
 
     /// Takes in a look at all timers: what is to be told, and when the next one would be late.
@@ -184,9 +189,15 @@ impl Known {
         now: Timestamp,
     ) -> (Vec<Signal>, Option<Timestamp>) {
         let seen: BTreeSet<&String> = readings.iter().map(|reading| &reading.unit).collect();
-        let gone: Vec<String> = self.0.keys().filter(|unit| !seen.contains(unit)).cloned().collect();
-        self.0.retain(|unit, _| !gone.contains(unit));
-        let mut signals: Vec<Signal> = gone.into_iter().map(Signal::Forget).collect();
+        let mut signals: Vec<Signal> = Vec::new();
+        self.0.retain(|unit, timer| {
+            let is_there = seen.contains(unit);
+            if !is_there {
+                signals.push(Signal::Forget(unit.clone()));
+                signals.extend(std::mem::take(&mut timer.missed).into_keys().map(Signal::Over));
+            }
+            is_there
+        });
         let mut next: Option<Timestamp> = None;
         for mut reading in readings {
             let unit = reading.unit.clone();
@@ -194,29 +205,35 @@ impl Known {
                 first_seen: now,
                 expected: None,
                 reading: None,
-                missed: BTreeSet::new(),
+                missed: BTreeMap::new(),
             });
             timer.steady(&mut reading);
             timer.expect(&reading, now);
             if timer.reading.as_ref() != Some(&reading) {
                 signals.push(Signal::State(event(STATE, &reading, attributes(&reading), now)));
             }
+            let mut late = BTreeMap::new();
             for limit in wanted.limits.iter().filter(|limit| limit.subject.matches(&reading.unit)) {
                 for (reason, base, deadline) in timer.deadlines(&reading, limit) {
-                    if now <= deadline {
+                    let key = format!("{} {reason} {:?}", reading.unit, limit.words);
+                    let is_told = timer.missed.get(&key) == Some(&base) || late.contains_key(&key);
+                    if now <= deadline && !is_told {
                         next = Some(next.map_or(deadline, |next| next.min(deadline)));
                         continue;
                     }
-                    let key = (format!("{reason} {:?}", limit.words), base);
-                    if timer.missed.insert(key) {
+                    if !is_told {
                         let mut attributes = attributes(&reading);
                         attributes.push(Attribute::new("timer.reason", reason));
                         attributes.push(Attribute::new("timer.late", Value::Number(now.since(base).as_secs_f64())));
                         attributes.extend(limit.words.iter().cloned());
-                        signals.push(Signal::Missed(event(MISSED, &reading, attributes, now)));
+                        signals.push(Signal::Missed(key.clone(), event(MISSED, &reading, attributes, now)));
                     }
+                    late.insert(key, base);
                 }
             }
+            let over = timer.missed.keys().filter(|key| !late.contains_key(*key));
+            signals.extend(over.cloned().map(Signal::Over));
+            timer.missed = late;
             timer.reading = Some(reading);
         }
         (signals, next)
@@ -243,8 +260,6 @@ impl Timer {
         } else if !self.expected.is_some_and(is_due) {
             // While the unit it starts is busy, systemd shows the moment at which it fired.
             self.expected = reading.next.filter(|next| !has_fired(*next));
-            let last = reading.last.unwrap_or(self.first_seen);
-            self.missed.retain(|(_, base)| self.expected == Some(*base) || last == *base);
         }
     }
 
@@ -282,7 +297,7 @@ fn attributes(reading: &TimerReading) -> Vec<Attribute> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::signal::Selector;
+    use crate::signal::{Mailbox, Selector, Subscription};
 
     fn at(seconds: u64) -> Timestamp {
         Timestamp::from_nanos(seconds * 1_000_000_000)
@@ -311,7 +326,8 @@ mod tests {
         let words = signals.iter().map(|signal| match signal {
             Signal::State(_) => "state".to_owned(),
             Signal::Forget(unit) => format!("forget {unit}"),
-            Signal::Missed(event) => {
+            Signal::Over(key) => format!("over {key}"),
+            Signal::Missed(_, event) => {
                 event.attributes.iter().find(|it| it.key == "timer.reason").unwrap().value.to_string()
             }
         });
@@ -335,15 +351,69 @@ mod tests {
         told(&mut known, reading(Some(50), Some(100)), &wanted, 60);
         assert_eq!(told(&mut known, reading(Some(50), Some(100)), &wanted, 106), (vec![], Some(106)));
         let late = known.update(vec![reading(Some(50), Some(200))], &wanted, at(107)).0;
-        let [Signal::State(_), Signal::Missed(event)] = &late[..] else { panic!("{late:?}") };
+        let [Signal::State(_), Signal::Missed(_, event)] = &late[..] else { panic!("{late:?}") };
         assert!(Selector::new("timer.missed", vec![Attribute::new("grace", 5_i64)]).takes_event(event), "{event:?}");
         assert_eq!(told(&mut known, reading(Some(50), Some(200)), &wanted, 120).0, [] as [&str; 0]);
         // It fires late, and then misses once more.
-        assert_eq!(told(&mut known, reading(Some(130), Some(200)), &wanted, 130), (vec!["state".into()], Some(206)));
+        let (fired, next) = told(&mut known, reading(Some(130), Some(200)), &wanted, 130);
+        assert_eq!((&fired[0][..], next), ("state", Some(206)));
+        assert!(fired[1].starts_with("over backup.timer not-fired"), "{fired:?}");
         assert_eq!(told(&mut known, reading(Some(130), Some(200)), &wanted, 207).0, ["not-fired"]);
         // One that was stopped is not late.
         let stopped = TimerReading { active_state: "inactive".into(), ..reading(Some(130), None) };
-        assert_eq!(told(&mut known, stopped, &wanted, 300), (vec!["state".into()], None));
+        let (stopped, next) = told(&mut known, stopped, &wanted, 300);
+        assert!(stopped[0] == "state" && stopped[1].starts_with("over") && next.is_none(), "{stopped:?}");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_makes_no_news() {
+        let (mut known, wanted) = (Known::default(), wanted(&[("every", Value::Integer(100))]));
+        told(&mut known, reading(Some(1000), None), &wanted, 1000);
+        assert_eq!(told(&mut known, reading(Some(1000), None), &wanted, 1101).0, ["too-seldom"]);
+        for now in [1099, 1102, 1099, 1101] {
+            assert_eq!(told(&mut known, reading(Some(1000), None), &wanted, now).0, [] as [&str; 0]);
+        }
+    }
+
+    #[test]
+    fn each_is_told_once_on_its_own_terms_and_whoever_comes_later_too() {
+        let router = Router::new();
+        let listener = |name: &str, grace: Option<i64>| {
+            let terms = grace.into_iter().map(|grace| Attribute::new("grace", grace)).collect();
+            let events = vec![Selector::new(MISSED, terms)];
+            let mailbox = Arc::new(Mailbox::default());
+            router.subscribe(name.into(), Subscription { events, ..Subscription::default() }, mailbox.clone());
+            mailbox
+        };
+        let heard = |mailbox: &Mailbox| mailbox.take(at(0)).map_or(0, |batch| batch.events.len());
+        let mut known = Known::default();
+        let mut look = |now: u64, last: u64, next: u64| {
+            let wanted = Wanted::new(&router.demand().borrow());
+            let (signals, _) = known.update(vec![reading(Some(last), Some(next))], &wanted, at(now));
+            signals.into_iter().for_each(|signal| signal.publish(&router));
+        };
+        let (patient, strict) = (listener("patient", None), listener("strict", Some(5)));
+        look(100, 50, 200);
+        look(207, 50, 200);
+        assert_eq!((heard(&patient), heard(&strict)), (0, 1));
+        look(267, 50, 200);
+        assert_eq!((heard(&patient), heard(&strict)), (1, 0));
+        // Somebody comes: that is news to nobody else.
+        let newcomer = listener("newcomer", Some(5));
+        look(268, 50, 200);
+        assert_eq!((heard(&patient), heard(&strict), heard(&newcomer)), (0, 0, 1));
+        // It fires, and whoever comes then has missed nothing.
+        look(278, 270, 1000);
+        assert_eq!(heard(&listener("late", None)) + heard(&listener("later", Some(5))), 0);
+        // Where nobody minds any more it is forgotten, and told on new terms.
+        look(1100, 270, 1000);
+        assert_eq!((heard(&patient), heard(&strict)), (1, 1));
+        ["strict", "newcomer", "later"].into_iter().for_each(|name| router.unsubscribe(name));
+        look(1101, 270, 1000);
+        assert_eq!(router.states(MISSED).len(), 1);
+        let stricter = listener("stricter", Some(1));
+        look(1102, 270, 1000);
+        assert_eq!((heard(&patient), heard(&stricter)), (0, 1));
     }
 
     #[test]
@@ -352,11 +422,12 @@ mod tests {
         assert_eq!(told(&mut known, reading(None, None), &wanted, 1000), (vec!["state".into()], Some(1100)));
         assert_eq!(told(&mut known, reading(None, None), &wanted, 1101).0, ["too-seldom"]);
         assert_eq!(told(&mut known, reading(None, None), &wanted, 2000).0, [] as [&str; 0]);
-        known.told_anew();
-        assert_eq!(told(&mut known, reading(None, None), &wanted, 2001).0, ["too-seldom"]);
-        assert_eq!(told(&mut known, reading(Some(2050), None), &wanted, 2050), (vec!["state".into()], Some(2150)));
+        let (fired, next) = told(&mut known, reading(Some(2050), None), &wanted, 2050);
+        assert!(fired[0] == "state" && fired[1].starts_with("over") && next == Some(2150), "{fired:?}");
         assert_eq!(told(&mut known, reading(Some(2050), None), &wanted, 2151).0, ["too-seldom"]);
-        assert_eq!(known.update(vec![], &wanted, at(2152)).0, [Signal::Forget("backup.timer".into())]);
+        let gone = known.update(vec![], &wanted, at(2152)).0;
+        let [Signal::Forget(unit), Signal::Over(_)] = &gone[..] else { panic!("{gone:?}") };
+        assert_eq!(unit, "backup.timer");
     }
 
     #[test]

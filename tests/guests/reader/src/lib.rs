@@ -9,6 +9,9 @@ use salve_plugin_sdk::{services, state};
 #[derive(Deserialize, JsonSchema)]
 struct Config {
     service: String,
+    /// How often it looks without being told anything.
+    #[serde(default)]
+    every: Option<HumanDuration>,
 }
 
 struct Reader(Config);
@@ -17,7 +20,8 @@ impl Remediator for Reader {
     type Config = Config;
 
     fn configure(config: Config) -> Result<(Self, Subscription), String> {
-        Ok((Self(config), Subscription::new()))
+        let subscription = config.every.iter().fold(Subscription::new(), |all, every| all.every(**every));
+        Ok((Self(config), subscription))
     }
 
     /// One fault whose evidence says everything it can see.
@@ -36,6 +40,7 @@ impl Remediator for Reader {
         vec![
             fault
                 .evidence("calls", calls)
+                .evidence("dependencies", services::dependencies(&self.0.service).join(" "))
                 .evidence("kept", kept)
                 .evidence("clock_is_batch", now == batch.at())
                 .evidence("random", random)
@@ -44,6 +49,11 @@ impl Remediator for Reader {
                 .evidence("arguments", std::env::args().count() as i64)
                 .present(),
         ]
+    }
+
+    /// It never knows.
+    fn verify(&mut self, _: &Incident) -> Verdict {
+        Verdict::Undecided
     }
 }
 

@@ -10,6 +10,7 @@ pub(super) mod identity;
 pub(super) mod interest;
 mod metric;
 mod reader;
+mod restarts;
 pub(super) mod stat;
 mod stuck;
 #[cfg(test)]

@@ -11,6 +11,7 @@ use rustix::process::{Resource, getrlimit};
 use super::identity::{Identity, Registry};
 use super::interest::Interest;
 use super::metric::{Metric, Wanted};
+use super::restarts::{self, Restarts};
 use super::stat::{self, Stat};
 use super::stuck::Turn;
 use super::watched::{Look, Moment, Watched};
@@ -55,6 +56,7 @@ pub struct Reader {
     watched: BTreeMap<u32, Watched>,
     /// The room that those take.
     weight: usize,
+    restarts: Restarts,
     /// Who nobody wants, by number: when it started and how it is called.
     others: HashMap<u32, (u64, String)>,
     searches: u32,
@@ -81,6 +83,7 @@ impl Reader {
             all: Interest::default(),
             watched: BTreeMap::new(),
             weight: 0,
+            restarts: Restarts::default(),
             others: HashMap::new(),
             searches: 0,
             room: usize::try_from(limit / 2).unwrap_or(usize::MAX),
@@ -95,6 +98,7 @@ impl Reader {
         self.wanted = Wanted::of(demand);
         self.states = Interest::new(demand.events(STATE), labelled);
         self.all = Interest::new(self.wanted.selectors(), labelled).and(self.states.clone());
+        self.restarts.want(self.wanted.restarts().to_vec());
         self.others.clear();
         !self.all.is_empty()
     }
@@ -136,7 +140,7 @@ impl Reader {
             watched.stateful = self.states.takes(&watched.identity);
             watched
         });
-        let Some(watched) = found.filter(|watched| watched.stateful || !watched.series.is_empty()) else {
+        let Some(watched) = found.filter(|watched| self.is_wanted(watched)) else {
             self.others.insert(pid, (stat.started, stat.command.clone()));
             return 0;
         };
@@ -147,6 +151,11 @@ impl Reader {
         self.weight += weight;
         self.watched.insert(pid, watched);
         0
+    }
+
+    /// Whether anything that is told of it is wanted.
+    fn is_wanted(&self, watched: &Watched) -> bool {
+        watched.stateful || !watched.series.is_empty() || self.restarts.counts(&watched.identity)
     }
 
     /// Reads everybody who is watched.
@@ -167,6 +176,9 @@ impl Reader {
                         reading.turns.push((watched.identity.clone(), report));
                     }
                     if stat.has_ended() {
+                        if watched.counted.replace(false) == Some(true) {
+                            self.restarts.ended(&restarts::group(&watched.identity), now);
+                        }
                         continue;
                     }
                     if let Err(error) = watched.sample(&stat, &moment, &mut reading.samples) {
@@ -181,6 +193,11 @@ impl Reader {
         if failures > 1 {
             reading.failure = reading.failure.map(|last| format!("{failures} processes not wholly; {last}"));
         }
+        // Whoever ended makes room before others come, and whoever came and ended at once is counted for both.
+        let ended: Vec<u32> = gone.iter().copied().chain(changed.iter().map(|(pid, _)| *pid)).collect();
+        self.count_out(&ended, now);
+        self.count_in();
+        self.count_out(&ended, now);
         for pid in gone {
             self.remove(pid, "gone", now, &mut reading);
             // Its number may be that of a new process already.
@@ -190,7 +207,39 @@ impl Reader {
             self.remove(pid, state(&stat), now, &mut reading);
             reading.dropped += self.admit(pid, &stat);
         }
+        self.count_in();
+        reading.samples.extend(self.restarts.samples());
         reading
+    }
+
+    /// Counts those who have come. Whose parent is of the same name and unit is a worker of it, and no more.
+    fn count_in(&mut self) {
+        if self.restarts.is_idle() {
+            return;
+        }
+        let new: Vec<u32> = self.watched.iter().filter(|(_, it)| it.counted.is_none()).map(|(pid, _)| *pid).collect();
+        for pid in new {
+            let Some(watched) = self.watched.get(&pid) else { continue };
+            let group = restarts::group(&watched.identity);
+            let parent = self.watched.get(&watched.parent).filter(|_| watched.parent != pid);
+            let is_worker = parent.is_some_and(|parent| restarts::group(&parent.identity) == group);
+            if !is_worker {
+                self.restarts.came(&watched.identity);
+            }
+            self.watched.entry(pid).and_modify(|watched| watched.counted = Some(!is_worker));
+        }
+    }
+
+    /// Counts those of them who have ended.
+    fn count_out(&mut self, ended: &[u32], now: Duration) {
+        for pid in ended {
+            if let Some(watched) = self.watched.get_mut(pid)
+                && watched.counted == Some(true)
+            {
+                watched.counted = Some(false);
+                self.restarts.ended(&restarts::group(&watched.identity), now);
+            }
+        }
     }
 
     /// Nobody who is not wanted is watched any more, and of the others what is wanted now.
@@ -201,8 +250,12 @@ impl Reader {
             watched.series = self.wanted.series(&watched.identity);
             watched.stateful = self.states.takes(&watched.identity);
             // Those of whom others ask under another name are found again by the search.
-            if !self.all.takes(&watched.identity) || (!watched.stateful && watched.series.is_empty()) {
+            let counts = self.restarts.counts(&watched.identity);
+            if !self.all.takes(&watched.identity) || !(watched.stateful || counts || !watched.series.is_empty()) {
                 unwanted.push(*pid);
+            }
+            if !self.restarts.knows(&restarts::group(&watched.identity)) {
+                watched.counted = None;
             }
         }
         self.weight = self.watched.values().map(Watched::weight).sum();
@@ -316,7 +369,126 @@ mod tests {
         assert_eq!(of("process.unix.file_descriptor.count"), Some(5.0));
         assert_eq!(of("process.unix.file_descriptor.limit"), Some(1024.0));
         assert_eq!((of("process.thread.count"), of("process.uptime")), (Some(4.0), Some(15.5)));
-        assert_eq!(read.len(), 6);
+        assert_eq!(read.get("process.restarts of nginx[-]"), Some(&0.0));
+        assert_eq!(read.len(), 7);
+    }
+
+    #[test]
+    fn what_is_read_and_written_is_told_by_direction_to_whoever_asks() {
+        let host = Host::new();
+        let process = host.process(7, "nginx", "S", 100);
+        let io = |reader: &mut Reader| {
+            let reading = reader.read(at(1));
+            let direction = |sample: &Sample| {
+                assert_eq!(sample.series.metric, "process.disk.io");
+                let it = sample.series.attributes.iter().find(|(key, _)| *key == "disk.io.direction");
+                (it.unwrap().1.to_string(), sample.value)
+            };
+            (reading.samples.iter().map(direction).collect::<Vec<_>>(), reading.failure)
+        };
+        let written = [("process.executable.name", "nginx"), ("disk.io.direction", "write")];
+        let mut both = reader(&host, &[("process.disk.io", NGINX)], &[]);
+        // Without the kernel's accounting there is no such file, and with garbage in it no number.
+        assert_eq!(io(&mut both), (vec![], None));
+        process.put("io", "rchar: 9\nread_bytes: many\nwrite_bytes: 1\n");
+        assert_eq!(io(&mut both), (vec![], None));
+        process.put("io", "rchar: 9\nwchar: 9\nread_bytes: 4096\nwrite_bytes: 8192\ncancelled_write_bytes: 7\n");
+        assert_eq!(io(&mut both), (vec![("read".into(), 4096.0), ("write".into(), 8192.0)], None));
+        let mut one = reader(&host, &[("process.disk.io", &written)], &[]);
+        assert_eq!(io(&mut one), (vec![("write".into(), 8192.0)], None));
+        // Whoever does not ask does not read it: here that would fail.
+        std::fs::remove_file(process.directory.join("io")).unwrap();
+        std::fs::create_dir(process.directory.join("io")).unwrap();
+        assert!(io(&mut one).1.unwrap_or_default().contains("process 7 (nginx)"));
+        let mut other = reader(&host, &[("process.thread.count", NGINX)], &[]);
+        assert_eq!(other.read(at(1)).failure, None);
+    }
+
+    /// How often it was replaced, by the name and unit that whoever asks gives.
+    fn restarts(reading: &Reading) -> Vec<f64> {
+        reading.samples.iter().filter(|it| it.series.metric == "process.restarts").map(|it| it.value).collect()
+    }
+
+    #[test]
+    fn one_that_takes_the_place_of_another_is_a_restart() {
+        let host = Host::new();
+        let nginx = |pid, started| drop(host.process(pid, "nginx", "S", started).unit("web.service"));
+        nginx(7, 100);
+        let by_unit = [("service.name", "web.service")];
+        let mut reader = reader(&host, &[("process.restarts", &by_unit)], &[]);
+        let mut look = |second| {
+            reader.search().unwrap();
+            restarts(&reader.read(at(second)))
+        };
+        assert_eq!(look(1), [0.0]);
+        // The next one is seen at the same look as the end of the first, under another number…
+        host.end(7);
+        nginx(8, 200);
+        assert_eq!(look(2), [1.0]);
+        // …or a while after it…
+        host.end(8);
+        assert_eq!(look(3), [1.0], "it is down, and known still");
+        nginx(9, 300);
+        assert_eq!(look(4), [2.0]);
+        // …or under the same number. One whose parent has not asked after it has ended all the same.
+        nginx(9, 400);
+        assert_eq!(look(5), [3.0]);
+        host.process(9, "nginx", "Z", 400).unit("web.service");
+        nginx(10, 500);
+        assert_eq!(look(6), [4.0]);
+        host.end(9);
+        assert_eq!(look(7), [4.0], "it counts once");
+        // One more beside it takes nobody's place.
+        nginx(11, 600);
+        assert_eq!(look(8), [4.0]);
+    }
+
+    #[test]
+    fn workers_and_others_are_no_restarts() {
+        let host = Host::new();
+        host.process(7, "nginx", "S", 100).unit("web.service");
+        host.process(8, "nginx", "S", 100).parent(7).unit("web.service");
+        let mut reader = reader(&host, &[("process.restarts", NGINX), ("process.thread.count", NGINX)], &[]);
+        let mut look = |second| {
+            reader.search().unwrap();
+            restarts(&reader.read(at(second)))
+        };
+        assert_eq!(look(1), [0.0]);
+        for pid in 9..20 {
+            host.end(pid - 1);
+            host.process(pid, "nginx", "S", 200).parent(7).unit("web.service");
+            assert_eq!(look(u64::from(pid)), [0.0], "{pid}");
+        }
+        // Another unit's is counted by itself.
+        host.process(30, "nginx", "S", 300).unit("shop.service");
+        assert_eq!(look(30), [0.0, 0.0]);
+        host.end(30);
+        host.process(31, "nginx", "S", 400).unit("shop.service");
+        host.process(32, "cat", "S", 400).unit("web.service");
+        assert_eq!(look(31), [1.0, 0.0]);
+    }
+
+    #[test]
+    fn restarts_are_counted_from_when_they_are_wanted() {
+        let host = Host::new();
+        host.process(7, "nginx", "S", 100);
+        let mut reader = reader(&host, &[("process.thread.count", NGINX)], &[]);
+        assert_eq!(restarts(&reader.read(at(1))), [0.0; 0]);
+        let both = [("process.thread.count", NGINX), ("process.restarts", NGINX)];
+        reader.want(&demand(&both, &[]));
+        reader.reconsider(at(2));
+        assert_eq!(restarts(&reader.read(at(2))), [0.0]);
+        host.process(7, "nginx", "S", 200);
+        assert_eq!(restarts(&reader.read(at(3))), [1.0]);
+        // A demand that has nothing to do with it changes nothing.
+        reader.want(&demand(&both[1..], &[]));
+        reader.reconsider(at(4));
+        assert_eq!(restarts(&reader.read(at(4))), [1.0]);
+        // Nobody is told of one process by number how often its name was replaced.
+        assert!(reader.want(&demand(&[("process.restarts", &[("process.pid", "7")])], &[])));
+        reader.reconsider(at(5));
+        reader.search().unwrap();
+        assert_eq!((restarts(&reader.read(at(5))), reader.len()), (vec![], 0));
     }
 
     #[test]

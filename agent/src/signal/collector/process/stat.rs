@@ -66,6 +66,13 @@ pub(super) fn open_files(limits: &str) -> Option<u64> {
     field(limits, "Max open files")?.split_ascii_whitespace().next()?.parse().ok()
 }
 
+/// The bytes that a process had read from storage and written to it, in `/proc/PID/io` (proc_pid_io(5)): what came from the
+/// page cache does not count.
+pub(super) fn storage(io: &str) -> Option<(u64, u64)> {
+    let bytes = |label| field(io, label)?.trim().parse().ok();
+    Some((bytes("read_bytes:")?, bytes("write_bytes:")?))
+}
+
 /// The time since boot in `/proc/uptime`, in seconds.
 pub(super) fn uptime(text: &str) -> Option<f64> {
     text.split_ascii_whitespace().next()?.parse().ok().filter(|seconds: &f64| seconds.is_finite())

@@ -47,6 +47,8 @@ pub(super) struct Watched {
     pub(super) stateful: bool,
     pub(super) stuck: Watch,
     pub(super) parent: u32,
+    /// Whether it is one of those of which it is counted how often they are replaced; `None` until its parent is known.
+    pub(super) counted: Option<bool>,
     command: String,
     directory: PathBuf,
     /// Kept open: what it says is said of this process and of no later one. None where descriptors are short.
@@ -63,6 +65,7 @@ impl Watched {
             stateful: false,
             stuck: Watch::default(),
             parent: stat.parent,
+            counted: None,
             command: stat.command.clone(),
             directory,
             stat: None,
@@ -109,6 +112,7 @@ impl Watched {
     pub(super) fn sample(&mut self, stat: &Stat, moment: &Moment, samples: &mut Vec<Sample>) -> Result<(), io::Error> {
         let before = self.cpu.replace((stat.cpu, moment.now));
         let mut failed = Ok(());
+        let mut storage: Option<Option<(u64, u64)>> = None;
         for (metric, series) in &self.series {
             let value = match metric {
                 Metric::Cpu => Ok(before.and_then(|before| utilization(before, (stat.cpu, moment.now), moment.ticks))),
@@ -121,6 +125,15 @@ impl Watched {
                 Metric::Files => self.files(moment.sized).map(|count| Some(count as f64)),
                 Metric::FileLimit => self.text("limits").map(|text| stat::open_files(&text).map(|it| it as f64)),
                 Metric::Threads => Ok(Some(stat.threads as f64)),
+                // Both are in one file.
+                Metric::Read | Metric::Written => {
+                    let read = match storage {
+                        Some(known) => Ok(known),
+                        None => self.text("io").map(|text| *storage.insert(stat::storage(&text))),
+                    };
+                    let of = |(read, written)| if *metric == Metric::Read { read } else { written };
+                    read.map(|bytes| bytes.map(|bytes| of(bytes) as f64))
+                }
                 Metric::Uptime => Ok(moment.uptime.map(|now| (now - stat.started as f64 / moment.ticks).max(0.0))),
             };
             match value {
