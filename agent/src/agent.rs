@@ -106,7 +106,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
     let (inputs, inbox) = mpsc::channel(ENGINE_QUEUE);
     let state = Arc::new(ledger.plugin_state()?);
     let parts = Parts {
-        sandbox: Sandbox::new().map_err(AgentError::Sandbox)?,
+        sandbox: Sandbox::within(&settings.limits).map_err(AgentError::Sandbox)?,
         interfaces: Interfaces {
             state: Some(state),
             services: table.clone(),
@@ -116,6 +116,8 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
         router: router.clone(),
         clock: clock.clone(),
         engine: inputs.clone(),
+        limits: settings.limits,
+        supervision: settings.supervision,
     };
     let fleet = Fleet::new(parts, settings.plugins, settings.policies);
     let (view, ask) = (fleet.view(), fleet.ask());

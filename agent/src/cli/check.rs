@@ -5,7 +5,7 @@ use crate::plugin::survey;
 
 pub(super) fn run(args: &ConfigArgs) -> anyhow::Result<Outcome> {
     let settings = Settings::load(&args.config)?;
-    let survey = survey(&settings.plugins, &settings.policies).map_err(anyhow::Error::msg)?;
+    let survey = survey(&settings.plugins, &settings.policies, &settings.limits).map_err(anyhow::Error::msg)?;
     let mut page = Page::default();
     for (name, problem) in &survey.checked {
         match problem {

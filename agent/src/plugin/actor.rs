@@ -143,7 +143,7 @@ impl Actor {
         let started = Instant::now();
         let (mut last_call, mut last_detect) = (started, started);
         loop {
-            if self.traps_in_a_row > 0 && started.elapsed() >= limits::RESTART_RESET {
+            if self.traps_in_a_row > 0 && started.elapsed() >= Duration::from_secs(600) {
                 self.recovered().await;
             }
             let due = subscription.every.map(|every| last_detect + every);
@@ -328,7 +328,7 @@ impl Seen {
 
 /// `RESTART_INITIAL * 2 ^ traps`, capped.
 fn backoff(traps_in_a_row: u32) -> Duration {
-    limits::RESTART_INITIAL.saturating_mul(1 << traps_in_a_row.min(16)).min(limits::RESTART_MAX)
+    Duration::from_secs(1).saturating_mul(1 << traps_in_a_row.min(16)).min(Duration::from_secs(300))
 }
 
 fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {

@@ -2,9 +2,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::{self, Thread};
 
-use wasmtime::{Config, Engine};
+use wasmtime::{Config, Engine, WasmBacktraceDetails};
 
-use super::limits;
+use super::limits::{self, Limits};
 
 /// The machine that compiles and runs components: settings, and the ticker that CPU deadlines go by.
 #[derive(Clone)]
@@ -23,12 +23,19 @@ impl Sandbox {
     /// Sets up the engine and starts the ticker's thread. Fails where the host's CPU or memory settings cannot run
     /// WebAssembly at all.
     pub fn new() -> Result<Self, String> {
+        Self::within(&Limits::default())
+    }
+
+    /// The same with the stack that these limits give to every call.
+    pub fn within(limits: &Limits) -> Result<Self, String> {
         let mut config = Config::new();
         config.wasm_component_model(true);
         // Plugins are called one at a time; support for more makes each call three times dearer.
         config.concurrency_support(false);
         config.epoch_interruption(true);
-        config.max_wasm_stack(limits::STACK);
+        config.max_wasm_stack(limits.stack);
+        // A component that knows its lines names them when it traps.
+        config.wasm_backtrace_details(WasmBacktraceDetails::Enable);
         let engine = Engine::new(&config).map_err(|error| format!("WebAssembly cannot run on this host: {error:#}"))?;
         let ticker = Ticker::start(engine.clone()).map_err(|error| format!("no thread for deadlines: {error}"))?;
         Ok(Self { engine, ticker })

@@ -13,12 +13,13 @@ use super::directory::{Directory, File};
 use super::engine::Sandbox;
 use super::imports::Interfaces;
 use super::instance::Instance;
+use super::limits::Limits;
 use super::loader::Loaded;
 use super::schema;
 use super::view::{FleetView, PluginView, PolicyView};
 use super::watch::DirectoryWatch;
 use crate::clock::Clock;
-use crate::config::Policy;
+use crate::config::{Policy, Supervision};
 use crate::incident::{Input, Question};
 use crate::signal::{Router, Subscription};
 
@@ -35,6 +36,10 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Where findings and answers go.
     pub engine: mpsc::Sender<Input>,
+    /// What no plugin gets more of.
+    pub limits: Limits,
+    /// What becomes of one that fails.
+    pub supervision: Supervision,
 }
 
 impl std::fmt::Debug for Parts {
@@ -186,7 +191,9 @@ impl Fleet {
             let text = text.and_then(|bytes| {
                 String::from_utf8(bytes).map_err(|error| format!("{}: not UTF-8: {error}", path.display()))
             });
-            let policy = text.and_then(|text| Policy::parse(&path, &text).map_err(|error| error.to_string()));
+            let limits = &self.parts.limits;
+            let parse = |text: String| Policy::parse_under(limits, &path, &text).map_err(|error| error.to_string());
+            let policy = text.and_then(parse);
             if let Err(problem) = &policy {
                 tracing::error!(policy = stem, "{problem}");
             }
@@ -202,7 +209,7 @@ impl Fleet {
         for (stem, _) in self.plugins.iter().filter(|(stem, source)| source.good.is_some() && !used.contains(*stem)) {
             // A policy file of that name that is about another plugin, or broken, is the operator's: it is not overruled.
             if !self.policies.contains_key(stem) {
-                desired.insert(stem.clone(), Arc::new(Policy::implicit(stem)));
+                desired.insert(stem.clone(), Arc::new(Policy::implicit(stem, &self.parts.limits)));
             }
         }
         desired
@@ -385,7 +392,8 @@ pub(super) fn configured(
         return Err(format!("the plugin's sha256 is {}, the policy pins {pin}", loaded.digest));
     }
     schema::check(policy, &loaded.description).map_err(|error| error.to_string())?;
-    let mut instance = Instance::new(sandbox, loaded, policy.name.clone(), &policy.access, interfaces)
+    let (limits, name) = (&policy.limits, policy.name.clone());
+    let mut instance = Instance::within(limits, sandbox, loaded, name, &policy.access, interfaces)
         .map_err(|error| error.to_string())?;
     let subscription = instance.configure(&policy.config, clock.now().wall).map_err(|error| error.to_string())?;
     Ok((instance, subscription))

@@ -11,6 +11,7 @@ pub mod limits;
 mod loader;
 mod schema;
 mod survey;
+mod trace;
 mod view;
 mod watch;
 
@@ -19,6 +20,7 @@ pub use engine::Sandbox;
 pub use fleet::{Fleet, Parts};
 pub use imports::Interfaces;
 pub use instance::{CallError, Instance};
+pub use limits::Limits;
 pub use loader::{LoadError, Loaded};
 pub use survey::{Survey, survey};
 pub use view::{FleetView, InstanceState, InstanceView, PluginView, PolicyView};

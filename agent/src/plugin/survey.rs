@@ -7,6 +7,7 @@ use super::directory::Directory;
 use super::engine::Sandbox;
 use super::fleet::configured;
 use super::imports::Interfaces;
+use super::limits::Limits;
 use super::loader::Loaded;
 use crate::clock::SystemClock;
 use crate::config::Policy;
@@ -18,9 +19,9 @@ pub struct Survey {
     pub checked: Vec<(String, Option<String>)>,
 }
 
-/// Loads every plugin and tries every policy on its plugin, as far as `configure`.
-pub fn survey(plugins: &Path, policies: &Path) -> Result<Survey, String> {
-    let sandbox = Sandbox::new()?;
+/// Loads every plugin and tries every policy on its plugin, as far as `configure`, within what the agent allows them.
+pub fn survey(plugins: &Path, policies: &Path, limits: &Limits) -> Result<Survey, String> {
+    let sandbox = Sandbox::within(limits)?;
     let mut survey = Survey::default();
     let mut loaded = BTreeMap::new();
     for (stem, path, content) in files(plugins, "wasm", &mut survey) {
@@ -31,7 +32,7 @@ pub fn survey(plugins: &Path, policies: &Path) -> Result<Survey, String> {
     for (_, path, content) in files(policies, "toml", &mut survey) {
         let result = content.and_then(|bytes| {
             let text = String::from_utf8(bytes).map_err(|error| format!("not UTF-8: {error}"))?;
-            let policy = Policy::parse(Path::new(&path), &text).map_err(|error| error.to_string())?;
+            let policy = Policy::parse_under(limits, Path::new(&path), &text).map_err(|error| error.to_string())?;
             match loaded.get(&policy.plugin) {
                 Some(Ok(plugin)) => try_on(&sandbox, &policy, plugin),
                 Some(Err(_)) => Err(format!("its plugin {} does not load", policy.plugin)),
