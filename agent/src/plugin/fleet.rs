@@ -8,13 +8,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{block_in_place, spawn_blocking};
 
-use super::actor::{Build, Handle, Setup};
+use super::actor::{Build, Handle, Message, Setup, Start};
 use super::directory::{Directory, File};
 use super::engine::Sandbox;
 use super::imports::Interfaces;
 use super::instance::Instance;
 use super::limits::Limits;
 use super::loader::Loaded;
+use super::quarantine::Quarantines;
 use super::schema;
 use super::view::{FleetView, PluginView, PolicyView};
 use super::watch::DirectoryWatch;
@@ -40,6 +41,8 @@ pub struct Parts {
     pub limits: Limits,
     /// What becomes of one that fails.
     pub supervision: Supervision,
+    /// Those that failed too often.
+    pub quarantines: Arc<Quarantines>,
 }
 
 impl std::fmt::Debug for Parts {
@@ -69,7 +72,7 @@ impl std::fmt::Debug for Fleet {
 }
 
 /// Where each policy's questions go.
-type Questions = Mutex<BTreeMap<String, mpsc::UnboundedSender<Question>>>;
+type Questions = Mutex<BTreeMap<String, mpsc::UnboundedSender<Message>>>;
 
 /// A file of either directory: the last good version of it, and what is wrong with it as it is now.
 struct Source<T> {
@@ -124,7 +127,18 @@ impl Fleet {
             let questions = questions.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(door) = questions.get(policy) {
                 // An instance that is just being stopped: its successor is asked when it arrives.
-                let _ = door.send(question);
+                let _ = door.send(Message::Question(question));
+            }
+        }
+    }
+
+    /// Lets the plugin of a policy go that is quarantined.
+    pub fn release(&self) -> impl Fn(&str) + Send + 'static {
+        let (questions, quarantines) = (self.questions.clone(), self.parts.quarantines.clone());
+        move |policy| {
+            quarantines.end(policy);
+            if let Some(door) = questions.lock().unwrap_or_else(PoisonError::into_inner).get(policy) {
+                let _ = door.send(Message::Release);
             }
         }
     }
@@ -243,8 +257,16 @@ impl Fleet {
     /// Starts an instance, or puts a new one in the place of another; where that fails, the other keeps running.
     async fn replace(&mut self, name: &str, policy: Arc<Policy>, loaded: Arc<Loaded>, basis: Arc<str>) {
         let build = self.builder(policy.clone(), loaded.clone());
-        match block_in_place(&build) {
-            Ok((instance, subscription)) => {
+        let start = match self.parts.quarantines.of(name, &basis) {
+            Some(quarantine) => Ok(Start::Quarantined(quarantine)),
+            None => block_in_place(&build).map(|(instance, told)| Start::Running(Box::new(instance), told)),
+        };
+        match start {
+            Ok(start) => {
+                let is_quarantined = matches!(start, Start::Quarantined(_));
+                if !is_quarantined {
+                    self.parts.quarantines.end(name);
+                }
                 let before = self.instances.remove(name);
                 let replaced = before.is_some();
                 if let Some(before) = before {
@@ -263,16 +285,22 @@ impl Fleet {
                         router: self.parts.router.clone(),
                         clock: self.parts.clock.clone(),
                         engine: self.parts.engine.clone(),
+                        limits: policy.limits,
+                        supervision: self.parts.supervision,
+                        quarantines: self.parts.quarantines.clone(),
                     },
-                    instance,
-                    subscription,
+                    start,
                 );
-                questions.insert(name.to_owned(), handle.questions());
+                questions.insert(name.to_owned(), handle.door());
                 drop(questions);
                 self.instances.insert(name.to_owned(), handle);
                 self.refused.remove(name);
                 let mode = policy.rules.mode.as_str();
-                tracing::info!(policy = name, plugin = policy.plugin, mode, replaced, "running");
+                if is_quarantined {
+                    tracing::warn!(policy = name, plugin = policy.plugin, "quarantined");
+                } else {
+                    tracing::info!(policy = name, plugin = policy.plugin, mode, replaced, "running");
+                }
             }
             Err(problem) => {
                 let running = self.instances.contains_key(name);
@@ -316,7 +344,7 @@ impl Fleet {
         }
     }
 
-    fn questions(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, mpsc::UnboundedSender<Question>>> {
+    fn questions(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, mpsc::UnboundedSender<Message>>> {
         self.questions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
