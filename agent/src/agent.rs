@@ -23,7 +23,7 @@ use crate::guard::Chain;
 use crate::incident::ledger::{Ledger, LedgerError};
 use crate::incident::{Doors, Engine, Input, Runner};
 use crate::notify::Notifier;
-use crate::plugin::{Compiler, Fleet, Interfaces, Parts, Sandbox};
+use crate::plugin::{Compiler, Fleet, Interfaces, Parts, Quarantines, Sandbox};
 use crate::service::{Services, StatusTable};
 use crate::signal::collector::{self, Context, Health, Sources};
 use crate::signal::{History, Router};
@@ -103,10 +103,12 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
     let collectors = collector::start(&context, sources);
 
     // Instances.
+    let past = ledger.past(now)?;
     let (inputs, inbox) = mpsc::channel(ENGINE_QUEUE);
     let state = Arc::new(ledger.plugin_state()?);
     let parts = Parts {
-        sandbox: Sandbox::new(Compiler::with_cache(settings.compiler, &settings.state)).map_err(AgentError::Sandbox)?,
+        sandbox: Sandbox::within(Compiler::with_cache(settings.compiler, &settings.state), &settings.limits)
+            .map_err(AgentError::Sandbox)?,
         interfaces: Interfaces {
             state: Some(state),
             services: table.clone(),
@@ -116,9 +118,12 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
         router: router.clone(),
         clock: clock.clone(),
         engine: inputs.clone(),
+        limits: settings.limits,
+        supervision: settings.supervision,
+        quarantines: Arc::new(Quarantines::new(past.quarantines.clone())),
     };
     let fleet = Fleet::new(parts, settings.plugins, settings.policies);
-    let (view, ask) = (fleet.view(), fleet.ask());
+    let (view, ask, release) = (fleet.view(), fleet.ask(), fleet.release());
 
     // Those who are told.
     let notifier = Arc::new(Notifier::new(ledger.outbox()?, settings.notify, clock.clone())?);
@@ -129,7 +134,6 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
     });
 
     // The incident engine with its guards, and the actuators.
-    let past = ledger.past(now)?;
     if !past.open.is_empty() {
         tracing::info!(incidents = past.open.len(), "carrying on with what is open");
     }
@@ -161,6 +165,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
     let replies = desk.clone();
     let doors = Doors {
         ask: Box::new(ask),
+        release: Box::new(release),
         perform: Box::new(perform),
         settled: Box::new(move |targets| targets.iter().for_each(|target| echoes.end_echo(target))),
         reply: Box::new(move |token, answer| replies.reply(token, answer)),

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 use common::{at, bytes, load, sandbox};
 use salve::clock::{Clock, SystemClock};
 use salve::config::Access;
-use salve::incident::ledger::Ledger;
+use salve::incident::ledger::{Ledger, Quota};
 use salve::incident::{Attempt, Fault, Finding, Incident, Input, Question, Recovery, Severity, Topic, Verdict};
-use salve::plugin::{CallError, Fleet, Instance, Interfaces, LoadError, Loaded, Parts};
+use salve::plugin::{CallError, Fleet, Instance, Interfaces, Limits, LoadError, Loaded, Parts, Sandbox};
 use salve::service::command::CommandSpec;
 use salve::service::{ActiveState, ManagerKind, ServiceStatus, Services, StatusTable};
 use salve::signal::{Batch, History, Router, Sample, Selector, SeriesName, Subscription, Value};
@@ -35,8 +35,17 @@ fn instance(loaded: &Loaded, config: Json) -> Result<Instance, CallError> {
 }
 
 fn instance_with(loaded: &Loaded, config: Json, interfaces: Interfaces) -> Result<Instance, CallError> {
+    instance_within(&Limits::default(), loaded, config, interfaces)
+}
+
+fn instance_within(
+    limits: &Limits,
+    loaded: &Loaded,
+    config: Json,
+    interfaces: Interfaces,
+) -> Result<Instance, CallError> {
     let access = Access::to_every_interface();
-    let mut instance = Instance::new(sandbox(), loaded, "test".into(), &access, interfaces).unwrap();
+    let mut instance = Instance::within(limits, sandbox(), loaded, "test".into(), &access, interfaces).unwrap();
     instance.configure(&config, at(1))?;
     Ok(instance)
 }
@@ -52,7 +61,11 @@ fn incident() -> Incident {
 
 /// Makes the misbehaving plugin do `deed` in `call` and gives what comes of it.
 fn provoke(call: &str, deed: &str) -> Result<(), CallError> {
-    let mut instance = instance(&MISBEHAVING, json!({ "in": call, "deed": deed }))?;
+    provoke_within(&Limits::default(), call, deed)
+}
+
+fn provoke_within(limits: &Limits, call: &str, deed: &str) -> Result<(), CallError> {
+    let mut instance = instance_within(limits, &MISBEHAVING, json!({ "in": call, "deed": deed }), nothing())?;
     match call {
         "detect" => instance.detect(batch(2)).map(drop),
         "diagnose" => instance.diagnose(incident(), at(2)).map(drop),
@@ -116,25 +129,93 @@ fn a_call_that_loops_is_stopped_whichever_it_is() {
     for call in ["configure", "detect", "diagnose", "recover", "verify"] {
         let error = provoke(call, "loop").unwrap_err();
         assert!(matches!(&error, CallError::Trapped { call: at, .. } if *at == call), "{error:?}");
-        assert!(error.to_string().contains("more than 100 ms of CPU"), "{error}");
+        assert!(error.to_string().contains("more than 100 ms of CPU and was stopped after 1"), "{error}");
+        // Where it was busy, in its author's words.
+        assert!(error.to_string().contains("; at misbehaving::Misbehaving::misbehave"), "{error}");
     }
 }
 
 #[test]
 fn each_excess_ends_the_call_with_its_own_message() {
     let cases = [
-        ("allocate", "more than 32 MiB of memory"),
+        ("allocate", "more than 32MiB of memory"),
         ("panic", "the plugin says goodbye"),
         ("recurse", "recursion"),
-        ("oversized", "more than 1024 KiB in one call"),
-        ("log-huge", "more than 1024 KiB in one call"),
+        ("oversized", "more than 1MiB at once"),
+        ("log-huge", "more than 1MiB at once"),
         ("sleep", "must not wait"),
     ];
     for (deed, expected) in cases {
         let error = provoke("detect", deed).unwrap_err();
         assert!(matches!(error, CallError::Trapped { .. }), "{deed}: {error:?}");
         assert!(error.to_string().contains(expected), "{deed}: {error}");
+        assert!(error.to_string().len() < 1200, "{deed}: {error}");
     }
+}
+
+#[test]
+fn a_panic_is_told_with_its_message_and_the_functions_it_went_through() {
+    let error = provoke("verify", "panic").unwrap_err().to_string();
+    let (what, place) = error.split_once("; at ").unwrap();
+    assert!(what.starts_with("`verify` panicked at misbehaving/src/lib.rs:"), "{error}");
+    assert!(what.ends_with(": the plugin says goodbye"), "{error}");
+    // Nothing of the machinery beneath, and no hashes.
+    assert_eq!(place, "misbehaving::Misbehaving::misbehave");
+}
+
+#[test]
+fn each_limit_can_be_lowered() {
+    let usual = Limits::default();
+    let cases = [
+        (Limits { call_cpu: Duration::from_millis(30), ..usual }, "detect", "loop", "more than 30 ms of CPU"),
+        (Limits { memory: 4 << 20, ..usual }, "detect", "allocate", "more than 4MiB of memory"),
+        (Limits { transfer: 64 << 10, ..usual }, "detect", "log-huge", "more than 64KiB at once"),
+        (Limits { findings: 10, ..usual }, "detect", "many-findings", "256 findings; at most 10"),
+        (Limits { answer: 1024, ..usual }, "detect", "many-findings", "bytes; at most 1024"),
+        (Limits { actions: 0, ..usual }, "recover", "nothing", "1 actions; at most 0"),
+    ];
+    for (limits, call, deed, expected) in cases {
+        let error = provoke_within(&limits, call, deed).unwrap_err();
+        assert!(error.to_string().contains(expected), "{deed}: {error}");
+        provoke_within(&usual, call, "nothing").unwrap();
+    }
+    let config = json!({ "in": "detect", "deed": "nothing" });
+    let error =
+        instance_within(&Limits { selectors: 1, ..usual }, &MISBEHAVING, config.clone(), nothing()).unwrap_err();
+    assert!(error.to_string().contains("2 selectors; at most 1"), "{error}");
+    let access = Access::to_every_interface();
+    let few = Limits { table_elements: 1, ..usual };
+    let error = Instance::within(&few, sandbox(), &MISBEHAVING, "test".into(), &access, nothing()).unwrap_err();
+    assert!(error.to_string().contains("table"), "{error}");
+    let mut plugin = instance_within(&Limits { causes: 0, ..usual }, &MISBEHAVING, config, nothing()).unwrap();
+    assert!(plugin.diagnose(incident(), at(2)).unwrap().is_empty());
+}
+
+#[test]
+fn the_stack_is_the_engines() {
+    let limits = Limits { stack: 64 << 10, ..Limits::default() };
+    let sandbox = Sandbox::within(common::compiler(), &limits).unwrap();
+    let plugin = Loaded::new(&sandbox, &bytes("guests", "misbehaving")).unwrap();
+    let access = Access::to_every_interface();
+    let mut plugin = Instance::within(&limits, &sandbox, &plugin, "test".into(), &access, nothing()).unwrap();
+    plugin.configure(&json!({ "in": "detect", "deed": "recurse" }), at(1)).unwrap();
+    let error = plugin.detect(batch(2)).unwrap_err().to_string();
+    assert!(error.contains("more than 64KiB of stack; at misbehaving::recurse"), "{error}");
+}
+
+#[test]
+fn state_that_others_hold_up_is_an_error_in_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path()).unwrap();
+    let state = Arc::new(ledger.plugin_state().unwrap());
+    let interfaces = Interfaces { state: Some(state), ..nothing() };
+    let limits = Limits { host_call: Duration::from_millis(20), ..Limits::default() };
+    let config = json!({ "in": "detect", "deed": "state-bomb" });
+    let mut plugin = instance_within(&limits, &MISBEHAVING, config, interfaces).unwrap();
+    let writer = rusqlite::Connection::open(dir.path().join("ledger.sqlite")).unwrap();
+    writer.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let error = plugin.detect(batch(2)).unwrap_err().to_string();
+    assert!(error.contains("0 keys: database is locked"), "{error}");
 }
 
 #[test]
@@ -364,12 +445,21 @@ fn state_beyond_its_limits_is_refused_with_the_limit() {
     let state = Arc::new(Ledger::open(dir.path()).unwrap().plugin_state().unwrap());
     // What the host does for a call counts as the call's CPU time: only the last few keys are the plugin's.
     for n in 0..250 {
-        state.set("test", &format!("earlier {n}"), b"").unwrap();
+        state.set("test", &format!("earlier {n}"), b"", &Quota::default()).unwrap();
     }
     let interfaces = Interfaces { state: Some(state), ..nothing() };
-    let config = json!({ "in": "detect", "deed": "state-bomb" });
-    let error = instance_with(&MISBEHAVING, config, interfaces).unwrap().detect(batch(2)).unwrap_err();
-    assert!(error.to_string().contains("6 keys: there are 256 keys already"), "{error}");
+    let usual = Limits::default();
+    let bomb = |limits: Limits| {
+        let config = json!({ "in": "detect", "deed": "state-bomb" });
+        let mut plugin = instance_within(&limits, &MISBEHAVING, config, interfaces.clone()).unwrap();
+        plugin.detect(batch(2)).unwrap_err().to_string()
+    };
+    let error = bomb(Limits { state_bytes: 7000, ..usual });
+    assert!(error.contains("bytes in all; at most 7000"), "{error}");
+    let error = bomb(Limits { state_value: 999, ..usual });
+    assert!(error.contains("0 keys: a value of 1002 bytes is longer than 999"), "{error}");
+    let error = bomb(usual);
+    assert!(error.contains("6 keys: there are 256 keys already"), "{error}");
 }
 
 #[test]

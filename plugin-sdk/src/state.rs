@@ -1,7 +1,7 @@
 //! A small durable map of the policy's own: it survives reload, upgrade and a crash of agent or plugin; a power cut may
 //! take back the last writes.
 //!
-//! Limits: keys of 128 bytes, values of 64 KiB, 256 keys. In native tests it lives in memory, one map per thread.
+//! Limits: keys of 128 bytes, values of 64 KiB, 256 keys, 4 MiB in all. In native tests it lives in memory, one map per thread.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

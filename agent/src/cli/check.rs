@@ -5,8 +5,9 @@ use crate::plugin::{Compiler, survey};
 
 pub(super) fn run(args: &ConfigArgs) -> anyhow::Result<Outcome> {
     let settings = Settings::load(&args.config)?;
-    let survey = survey(&settings.plugins, &settings.policies, Compiler::new(settings.compiler.clone()))
-        .map_err(anyhow::Error::msg)?;
+    let survey =
+        survey(&settings.plugins, &settings.policies, Compiler::new(settings.compiler.clone()), &settings.limits)
+            .map_err(anyhow::Error::msg)?;
     let mut page = Page::default();
     for (name, problem) in &survey.checked {
         match problem {

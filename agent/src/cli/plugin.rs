@@ -1,13 +1,23 @@
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::output::Page;
 use super::{Outcome, OutputArgs, client, output};
 use crate::control::StatusView;
-use crate::plugin::{Compiler, Loaded, Sandbox};
+use crate::plugin::{Compiler, FleetView, InstanceState, Loaded, PluginView, Sandbox};
+
+#[derive(Debug, Args)]
+pub(super) struct ReleaseArgs {
+    /// The plugin, or the one policy under which it is to run again.
+    name: String,
+    /// Why, for those who read the ledger.
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    reason: String,
+}
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -21,30 +31,54 @@ pub(super) enum Command {
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// Give a plugin another chance that failed so often that it is quarantined.
+    Release(ReleaseArgs),
 }
 
 pub(super) fn run(socket: &Path, command: Command) -> anyhow::Result<Outcome> {
     match command {
         Command::List(args) => list(socket, &args),
         Command::Inspect { file, output } => inspect(&file, &output),
+        Command::Release(ReleaseArgs { name, reason }) => {
+            client::say(socket, &format!("/v1/plugins/{name}/release"), &json!({ "reason": reason }))
+        }
     }
 }
 
 fn list(socket: &Path, args: &OutputArgs) -> anyhow::Result<Outcome> {
     let status: StatusView = client::get(socket, "/v1/status")?.map_err(anyhow::Error::msg)?;
-    let plugins = status.fleet.plugins;
-    let is_fine = plugins.iter().all(|plugin| plugin.problem.is_none());
+    let FleetView { plugins, policies, .. } = status.fleet;
+    // Under which policies it runs, and how.
+    let instances = |plugin: &str| -> BTreeMap<String, InstanceState> {
+        let own = policies.iter().filter(|policy| policy.plugin == plugin);
+        own.filter_map(|policy| Some((policy.name.clone(), policy.instance.as_ref()?.state))).collect()
+    };
+    let quarantined =
+        |plugin: &PluginView| instances(&plugin.name).values().any(|state| *state == InstanceState::Quarantined);
+    let is_fine = plugins.iter().all(|plugin| plugin.problem.is_none() && !quarantined(plugin));
     if args.json {
-        output::json(&plugins)?;
+        let list = plugins.iter().map(|plugin| {
+            let mut entry = serde_json::to_value(plugin)?;
+            if let Some(fields) = entry.as_object_mut() {
+                fields.insert("instances".to_owned(), serde_json::to_value(instances(&plugin.name))?);
+            }
+            anyhow::Ok(entry)
+        });
+        output::json(&list.collect::<Result<Vec<_>, _>>()?)?;
     } else {
         let mut page = Page::default();
         page.table(
-            ["PLUGIN", "VERSION", "SHA256", "SUMMARY", "PROBLEM"],
+            ["PLUGIN", "VERSION", "SHA256", "STATE", "SUMMARY", "PROBLEM"],
             plugins.into_iter().map(|plugin| {
+                let states = instances(&plugin.name).into_iter().map(|(policy, state)| match state {
+                    InstanceState::Running => state.as_str().to_owned(),
+                    _ => format!("{} ({policy})", state.as_str()),
+                });
+                let states = states.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ");
                 let (version, summary) =
                     plugin.description.map_or_else(Default::default, |about| (about.version, about.summary));
                 let digest: String = plugin.digest.unwrap_or_default().chars().take(12).collect();
-                [plugin.name, version, digest, summary, plugin.problem.unwrap_or_default()]
+                [plugin.name, version, digest, states, summary, plugin.problem.unwrap_or_default()]
             }),
         );
         page.print()?;

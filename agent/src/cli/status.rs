@@ -51,11 +51,7 @@ fn show(status: &StatusView, problems: &[String]) -> Page {
         ["POLICY", "PLUGIN", "MODE", "STATE", "CALLS", "TRAPS", "DROPPED"],
         status.fleet.policies.iter().map(|policy| {
             let instance = policy.instance.as_ref();
-            let state = match instance {
-                Some(instance) if instance.is_running() => "running",
-                Some(_) => "backoff",
-                None => "not running",
-            };
+            let state = instance.map_or("not running", |instance| instance.state.as_str());
             let count = |read: fn(&crate::plugin::InstanceView) -> u64| {
                 instance.map_or("-".to_owned(), |instance| read(instance).to_string())
             };

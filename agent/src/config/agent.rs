@@ -7,10 +7,11 @@ use toml::Spanned;
 use super::maintenance::Window;
 use super::requires::{self, Requires};
 use super::{
-    Breaker, ConfigError, EndpointSpec, HostRules, ProbeSpec, WatchedFile, command, containers, files, metrics, probe,
-    raw,
+    Breaker, ConfigError, EndpointSpec, HostRules, ProbeSpec, Supervision, WatchedFile, command, containers, files,
+    limits, metrics, probe, raw, supervision,
 };
 use crate::notify::Channel;
+use crate::plugin::Limits;
 use crate::service::command::CommandSpec;
 use crate::signal::Keep;
 use crate::signal::collector::log::LogSpec;
@@ -60,6 +61,10 @@ pub struct Settings {
     pub socket: PathBuf,
     /// How much the ledger keeps.
     pub ledger: LedgerSettings,
+    /// What no plugin gets more of.
+    pub limits: Limits,
+    /// What becomes of a plugin that fails.
+    pub supervision: Supervision,
 }
 
 /// `[ledger]`.
@@ -84,7 +89,7 @@ impl Settings {
 
     /// Reads its text; relative paths are relative to the file.
     pub fn parse(file: &Path, text: &str) -> Result<Self, ConfigError> {
-        let raw: raw::Agent = toml::from_str(text).map_err(|error| ConfigError::toml(file, text, &error))?;
+        let mut raw: raw::Agent = toml::from_str(text).map_err(|error| ConfigError::toml(file, text, &error))?;
         let base = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
         let base = base.parent().unwrap_or(Path::new("/"));
         if raw.collect.interval < MIN_INTERVAL {
@@ -106,6 +111,9 @@ impl Settings {
         }
         requires::check(&requires).map_err(|flaw| flaw.within(file, text))?;
         let compiler = raw.agent.compiler.as_ref().map(|program| base.join(program));
+        let limits = limits::of_agent(std::mem::take(&mut raw.agent.limits)).map_err(|flaw| flaw.within(file, text))?;
+        let supervision =
+            supervision::read(std::mem::take(&mut raw.agent.supervision)).map_err(|flaw| flaw.within(file, text))?;
         let mut host = host_rules(raw.agent);
         for (name, window) in raw.maintenance {
             host.maintenance.push(Window::read(&name, window).map_err(|flaw| flaw.within(file, text))?);
@@ -152,6 +160,8 @@ impl Settings {
                 max_incidents: raw.ledger.max_incidents,
                 reserve: raw.ledger.reserve,
             },
+            limits,
+            supervision,
         })
     }
 }
@@ -269,6 +279,29 @@ mod tests {
         assert_eq!(maintenance.iter().map(|window| window.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
     }
 
+    #[test]
+    fn limits_of_plugins_are_raised_and_lowered_and_strikes_counted() {
+        let settings = parse("").unwrap();
+        assert_eq!((settings.limits, settings.supervision), (Limits::default(), Supervision::default()));
+        let settings = parse(
+            r#"
+            [agent.limits]
+            call-cpu = "250ms"
+            memory = "64MiB"
+            findings = 10
+            [agent.supervision]
+            strikes = "3/1m"
+            backoff = { initial = "100ms" }
+            "#,
+        )
+        .unwrap();
+        let expected =
+            Limits { call_cpu: Duration::from_millis(250), memory: 64 << 20, findings: 10, ..Limits::default() };
+        assert_eq!(settings.limits, expected);
+        assert_eq!(settings.supervision.strikes, Budget { count: 3, per: Duration::from_secs(60) });
+        assert_eq!(settings.supervision.backoff.initial, Duration::from_millis(100));
+    }
+
     /// `[services]` of which each needs what is listed.
     fn services(requires: &[(&str, &str)]) -> String {
         let entry = |(name, list): &(&str, &str)| {
@@ -309,6 +342,20 @@ mod tests {
             ("[agent]\nbreaker = { actions = 0 }", "salve.toml:2:23: 0 is out of range"),
             ("[agent]\nbreaker = { within = \"0s\" }", "salve.toml:2:22: this duration must be more than zero"),
             ("[agent]\nbreaker = { incident = 1 }", "unknown key `incident`; did you mean `incidents`?"),
+            ("[agent.limits]\nmemori = 1", "salve.toml:2:1: unknown key `memori`; did you mean `memory`?"),
+            ("[agent.limits]\nmemory = 1", "salve.toml:2:10: `memory` is a size, for example \"32MiB\""),
+            (
+                "[agent.limits]\nmemory = \"2GiB\"",
+                "salve.toml:2:10: `memory` is out of range: write a value from 64KiB to 1GiB",
+            ),
+            (
+                "[agent.limits]\ncall-cpu = \"1ms\"",
+                "salve.toml:2:12: `call-cpu` is out of range: write a value from 20ms",
+            ),
+            ("[agent.limits]\nfindings = -1", "salve.toml:2:12: -1 is out of range: write a whole number from 1"),
+            ("[agent.limits]\nfindings = \"1\"", "salve.toml:2:12: `findings` is a whole number, for example 256"),
+            ("[agent.supervision]\nstrikes = \"5\"", "salve.toml:2:11: `5` is not a budget such as"),
+            ("[agent.supervision]\nbackoff = { factor = 0 }", "salve.toml:2:11: backoff.factor"),
             ("[ledger]\nreserve = \"much\"", "salve.toml:2:11: `much` is not a size such as"),
             ("[collect]\ninterval = \"1ms\"", "at least 200ms"),
             ("[collect]\nhistory = \"much\"", "salve.toml:2:11: `much` is not a size such as"),

@@ -10,6 +10,7 @@ mod duration;
 mod error;
 mod files;
 mod guard;
+mod limits;
 mod log;
 mod maintenance;
 mod metrics;
@@ -22,6 +23,7 @@ mod raw;
 mod requires;
 mod rules;
 mod size;
+mod supervision;
 mod web;
 
 pub use access::{Access, READABLE};
@@ -36,6 +38,7 @@ pub use pattern::Pattern;
 pub use policy::Policy;
 pub use probe::{CommandProbe, Dialogue, DnsProbe, HttpProbe, ProbeKind, ProbeSpec, RecordType, TcpProbe};
 pub use rules::{Backoff, Breaker, Budget, Flapping, HostRules, Mode, Rules};
+pub use supervision::Supervision;
 pub use web::Trust;
 
 #[cfg(test)]

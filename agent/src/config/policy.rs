@@ -5,8 +5,9 @@ use sha2::{Digest, Sha256};
 use toml::de::{DeTable, DeValue};
 
 use super::raw;
-use super::{Access, ConfigError, Mode, Pattern, Rules, guard};
+use super::{Access, ConfigError, Mode, Pattern, Rules, guard, limits};
 use crate::action::Collect;
+use crate::plugin::Limits;
 
 /// The operator's decision on one use of a plugin.
 #[derive(Debug, Clone)]
@@ -25,14 +26,21 @@ pub struct Policy {
     pub access: Access,
     /// What it may do.
     pub rules: Arc<Rules>,
+    /// What it gets of the host at most.
+    pub limits: Limits,
     /// SHA-256 of the file.
     pub digest: String,
     text: String,
 }
 
 impl Policy {
-    /// Reads a policy's text; `file` names it in errors and gives it its name.
+    /// Reads a policy's text, for an agent with the usual limits; `file` names it in errors and gives it its name.
     pub fn parse(file: &Path, text: &str) -> Result<Self, ConfigError> {
+        Self::parse_under(&Limits::default(), file, text)
+    }
+
+    /// The same for an agent that allows its plugins so much.
+    pub fn parse_under(agent: &Limits, file: &Path, text: &str) -> Result<Self, ConfigError> {
         let raw: raw::Policy = toml::from_str(text).map_err(|error| ConfigError::toml(file, text, &error))?;
         let at = |span, message: String| ConfigError::at(file, text, Some(span), message);
         let name = file.file_stem().unwrap_or_default().to_string_lossy();
@@ -74,6 +82,7 @@ impl Policy {
             flapping: guard::flapping(raw.guard.flapping).map_err(|flaw| flaw.within(file, text))?,
             unrecorded: raw.guard.unrecorded,
         };
+        let limits = limits::of_policy(raw.limits, agent).map_err(|flaw| flaw.within(file, text))?;
         let config = serde_json::to_value(&raw.config)
             .map_err(|error| ConfigError::file(file, format!("[config] cannot be handed to a plugin: {error}")))?;
         Ok(Self {
@@ -84,13 +93,14 @@ impl Policy {
             config,
             access,
             rules: Arc::new(rules),
+            limits,
             digest: hex(&Sha256::digest(text)),
             text: text.to_owned(),
         })
     }
 
-    /// What a plugin without a policy runs under: observe mode, its default configuration, no grants.
-    pub fn implicit(plugin: &str) -> Self {
+    /// What a plugin without a policy runs under: observe mode, its default configuration, no grants, the agent's limits.
+    pub fn implicit(plugin: &str, agent: &Limits) -> Self {
         Self {
             name: plugin.into(),
             file: None,
@@ -99,6 +109,7 @@ impl Policy {
             config: serde_json::json!({}),
             access: Access::default(),
             rules: Arc::new(Rules { mode: Mode::Observe, ..Rules::default() }),
+            limits: *agent,
             digest: String::new(),
             text: String::new(),
         }
@@ -266,6 +277,30 @@ mod tests {
         for (text, expected) in cases {
             let error = parse(text).unwrap_err();
             assert!(error.contains(expected), "{text:?}\n  gave {error}\n  not  {expected}");
+        }
+    }
+
+    #[test]
+    fn a_policy_lowers_limits_and_raises_none() {
+        let agent = Limits { memory: 16 << 20, ..Limits::default() };
+        let parse = |line: &str| {
+            let text = format!("plugin = \"p\"\n[limits]\n{line}\n");
+            let policy = Policy::parse_under(&agent, Path::new("policies.d/web.toml"), &text);
+            policy.map(|policy| policy.limits).map_err(|error| error.to_string())
+        };
+        assert_eq!(parse("").unwrap(), agent);
+        let lower = parse("memory = \"8MiB\"\nactions = 2\nhost-call = \"10ms\"").unwrap();
+        let host_call = Duration::from_millis(10);
+        assert_eq!(lower, Limits { memory: 8 << 20, actions: 2, host_call, ..agent });
+        for (line, expected) in [
+            ("memory = \"17MiB\"", "web.toml:3:10: a policy may only lower `memory`: the agent allows 16MiB"),
+            ("actions = 17", "web.toml:3:11: a policy may only lower `actions`: the agent allows 16"),
+            ("call-cpu = \"1ms\"", "web.toml:3:12: `call-cpu` is out of range: write a value from 20ms to 100ms"),
+            ("stack = \"64KiB\"", "web.toml:3:9: `stack` is one for all plugins: set it under [agent.limits]"),
+            ("memroy = 1", "web.toml:3:1: unknown key `memroy`; did you mean `memory`?"),
+        ] {
+            let error = parse(line).unwrap_err();
+            assert!(error.contains(expected), "{line:?}\n  gave {error}\n  not  {expected}");
         }
     }
 

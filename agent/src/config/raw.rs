@@ -9,6 +9,7 @@ use toml::Spanned;
 
 use super::containers::Containers;
 use super::files::File;
+use super::limits::Table as Limits;
 use super::log::Log;
 use super::metrics::Metrics;
 use super::notify::Notify;
@@ -77,6 +78,8 @@ pub(super) struct AgentTable {
     pub breaker: Breaker,
     #[serde(deserialize_with = "budget::read_some")]
     pub max_reboots: Option<Budget>,
+    pub limits: Limits,
+    pub supervision: Supervision,
 }
 
 impl Default for AgentTable {
@@ -89,8 +92,19 @@ impl Default for AgentTable {
             max_plans: None,
             breaker: Breaker::default(),
             max_reboots: None,
+            limits: Limits::new(),
+            supervision: Supervision::default(),
         }
     }
+}
+
+/// `[agent.supervision]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(super) struct Supervision {
+    #[serde(deserialize_with = "budget::read_some")]
+    pub strikes: Option<Budget>,
+    pub backoff: Option<Spanned<Backoff>>,
 }
 
 /// `breaker = { … }`.
@@ -238,6 +252,8 @@ pub(super) struct Policy {
     pub grant: Grant,
     #[serde(default)]
     pub guard: Guard,
+    #[serde(default)]
+    pub limits: Limits,
 }
 
 /// `[grant]`.

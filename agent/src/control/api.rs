@@ -114,6 +114,7 @@ impl Api {
             .route("/v1/incidents", get(incidents))
             .route("/v1/incidents/{id}", get(incident))
             .route("/v1/incidents/{id}/{word}", post(told))
+            .route("/v1/plugins/{name}/release", post(release))
             .route("/v1/pause", post(pause))
             .route("/v1/resume", post(resume))
             .route("/v1/events", post(events::post))
@@ -224,6 +225,16 @@ async fn told(
         other => return Err(Refusal(StatusCode::NOT_FOUND, format!("an incident cannot be told to `{other}`"))),
     };
     say(&api, &peer, word).await
+}
+
+/// `POST /v1/plugins/{name}/release`: the name of a plugin or of a policy.
+async fn release(
+    Shared(api): Shared<Arc<Api>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    UrlPath(name): UrlPath<String>,
+    Json(About { reason }): Json<About>,
+) -> Result<Json<serde_json::Value>, Refusal> {
+    say(&api, &peer, Word::Release { name, reason }).await
 }
 
 /// `POST /v1/pause`.

@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::incident::ledger::Transition;
 use crate::incident::{Attempt, Cause, Hold, Incident, Pending, Resolution, Severity, State, Trip};
 use crate::notify::ChannelView;
-use crate::plugin::FleetView;
+use crate::plugin::{FleetView, InstanceState};
 use crate::signal::collector::{Condition, SourceView};
 use crate::signal::{Attribute, Usage};
 
@@ -161,10 +161,16 @@ impl StatusView {
             if let Some(problem) = &policy.problem {
                 problems.push(format!("policy {}: {problem}", policy.name));
             }
-            if let Some(error) =
-                policy.instance.as_ref().filter(|i| !i.is_running()).and_then(|i| i.last_error.as_ref())
-            {
-                problems.push(format!("policy {}: its plugin is down: {error}", policy.name));
+            let Some(instance) = &policy.instance else { continue };
+            let error = instance.last_error.as_deref().unwrap_or_default();
+            let (name, plugin) = (&policy.name, &policy.plugin);
+            match instance.state {
+                InstanceState::Backoff => problems.push(format!("policy {name}: its plugin is down: {error}")),
+                InstanceState::Quarantined => problems.push(format!(
+                    "policy {name}: its plugin is quarantined: {error}; new bytes, a changed policy or `salve plugin \
+                     release {plugin}` end that"
+                )),
+                InstanceState::Loading | InstanceState::Running | InstanceState::Unloading => {}
             }
         }
         problems

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Cause, Finding, Incident, Record, Recovery, Verdict};
+use super::{Cause, Finding, Incident, Quarantine, Record, Recovery, Verdict};
 use crate::action::actuator::Order;
 use crate::action::{Evidence, Outcome};
 use crate::clock::Timestamp;
@@ -78,6 +78,15 @@ pub enum Input {
         /// Why.
         trouble: Option<String>,
     },
+    /// A plugin failed too often, now or before the agent started: it is not called any more.
+    Quarantined {
+        /// Its name.
+        plugin: Arc<str>,
+        /// What the operator wrote.
+        rules: Arc<Rules>,
+        /// Which, where and why.
+        quarantine: Quarantine,
+    },
     /// A person has a word to say.
     Told {
         /// Comes back with the answer.
@@ -125,6 +134,13 @@ pub enum Word {
     Deny {
         /// Of this incident.
         incident: String,
+        /// Why.
+        reason: String,
+    },
+    /// What is quarantined may run again.
+    Release {
+        /// The plugin, or the policy.
+        name: String,
         /// Why.
         reason: String,
     },
@@ -177,6 +193,8 @@ pub enum Effect {
     Ask(Arc<str>, Box<Question>),
     /// Carry out a plan.
     Perform(Order),
+    /// The plugin of this policy is not quarantined any more.
+    Release(Arc<str>),
     /// The plan on these targets is over: what happens to them happens by itself again.
     Settled(Vec<String>),
     /// The answer to a person's word.

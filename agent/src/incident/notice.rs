@@ -25,13 +25,15 @@ pub enum NoticeKind {
     PluginDown,
     /// It runs again.
     PluginUp,
+    /// It failed so often that nothing of it is called any more.
+    PluginQuarantined,
     /// What an action or a person wanted said, or a summary of notices that could not be told one by one.
     Message,
 }
 
 impl NoticeKind {
     /// Every kind, in the order documentation lists them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Healed,
         Self::Escalated,
         Self::ApprovalAsked,
@@ -41,6 +43,7 @@ impl NoticeKind {
         Self::BreakerClosed,
         Self::PluginDown,
         Self::PluginUp,
+        Self::PluginQuarantined,
         Self::Message,
     ];
 
@@ -56,6 +59,7 @@ impl NoticeKind {
             Self::BreakerClosed => "breaker-closed",
             Self::PluginDown => "plugin-down",
             Self::PluginUp => "plugin-up",
+            Self::PluginQuarantined => "plugin-quarantined",
             Self::Message => "message",
         }
     }
@@ -69,7 +73,12 @@ impl NoticeKind {
     pub const fn begins(self) -> bool {
         matches!(
             self,
-            Self::Escalated | Self::ApprovalAsked | Self::RecoveryFailed | Self::BreakerOpened | Self::PluginDown
+            Self::Escalated
+                | Self::ApprovalAsked
+                | Self::RecoveryFailed
+                | Self::BreakerOpened
+                | Self::PluginDown
+                | Self::PluginQuarantined
         )
     }
 }

@@ -1,4 +1,4 @@
-use super::{Cause, Fault, Hold, Incident, Notice, Pending, Resolution, State, Trip, Verdict};
+use super::{Cause, Fault, Hold, Incident, Notice, Pending, Quarantine, Resolution, State, Trip, Verdict};
 use crate::action::{Action, Evidence, Outcome};
 use crate::clock::Timestamp;
 
@@ -134,6 +134,19 @@ pub enum Record {
         /// Who.
         actor: String,
     },
+    /// A plugin failed too often under a policy.
+    Quarantined(Quarantine),
+    /// It is given another chance.
+    Freed {
+        /// Under this policy.
+        policy: String,
+        /// When.
+        at: Timestamp,
+        /// Why.
+        reason: String,
+        /// Who, if a person did.
+        actor: Option<String>,
+    },
     /// A person should hear of something.
     Notice(Box<Notice>),
 }
@@ -154,7 +167,12 @@ impl Record {
             | Self::Round { id, .. }
             | Self::Collected { id, .. } => id,
             Self::Notice(notice) => &notice.incident.as_ref()?.id,
-            Self::Held(_) | Self::Released { .. } | Self::Tripped(_) | Self::Closed { .. } => return None,
+            Self::Held(_)
+            | Self::Released { .. }
+            | Self::Tripped(_)
+            | Self::Closed { .. }
+            | Self::Quarantined(_)
+            | Self::Freed { .. } => return None,
         })
     }
 }

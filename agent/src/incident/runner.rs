@@ -34,6 +34,8 @@ const STALE: Duration = Duration::from_secs(10);
 pub struct Doors {
     /// Hands a question to the instance of a policy.
     pub ask: Box<AskDoor>,
+    /// Lets the plugin of a policy go that was quarantined.
+    pub release: Box<dyn Fn(&str) + Send>,
     /// Hands an order to the actuators.
     pub perform: Box<dyn Fn(Order) + Send>,
     /// What happens to these targets happens by itself again.
@@ -284,6 +286,7 @@ impl Runner {
             Effect::Ask(policy, question) => (self.doors.ask)(&policy, *question),
             Effect::Perform(order) => (self.doors.perform)(order),
             Effect::Settled(targets) => (self.doors.settled)(&targets),
+            Effect::Release(policy) => (self.doors.release)(&policy),
             Effect::Reply { token, answer } => (self.doors.reply)(token, answer),
         }
     }
@@ -328,6 +331,13 @@ fn tell(record: &Record) {
         Record::Released { hold, actor, .. } => tracing::info!(by = actor, "hold {hold} ended"),
         Record::Tripped(trip) => tracing::error!("the storm breaker opened: {}", trip.reason),
         Record::Closed { actor, .. } => tracing::warn!(by = actor, "the storm breaker is closed"),
+        Record::Quarantined(it) => {
+            let (policy, plugin, digest) = (&it.policy, &it.plugin, &it.digest);
+            tracing::error!(policy, plugin, digest, "quarantined: {}", it.reason);
+        }
+        Record::Freed { policy, reason, actor, .. } => {
+            tracing::warn!(policy, by = actor, "not quarantined any more: {reason}");
+        }
         Record::Flapping { flapping: true, .. } => tracing::warn!(incident, "flapping"),
         Record::Raised { .. }
         | Record::Diagnosed { .. }

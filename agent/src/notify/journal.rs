@@ -82,7 +82,7 @@ fn priority(envelope: &Envelope<'_>) -> &'static str {
     match envelope.notice.kind {
         NoticeKind::BreakerOpened => "2",
         NoticeKind::Escalated if critical => "2",
-        NoticeKind::Escalated | NoticeKind::PluginDown => "3",
+        NoticeKind::Escalated | NoticeKind::PluginDown | NoticeKind::PluginQuarantined => "3",
         NoticeKind::ApprovalAsked | NoticeKind::RecoveryFailed => "4",
         NoticeKind::Healed
         | NoticeKind::Resolved

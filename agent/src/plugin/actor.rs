@@ -1,6 +1,8 @@
 //! The actor of an instance: the one task that calls it, with signals from its mailbox and questions from the incident
-//! engine. A trap costs the instance, never the actor: it makes a new one, after a while.
+//! engine. A trap costs the instance, never the actor: it makes a new one, after a while; and where that happens too often,
+//! none any more, until a person says so or another actor takes its place.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,15 +11,17 @@ use tokio::task::{JoinHandle, block_in_place};
 use tokio::time::Instant;
 
 use super::instance::{CallError, Instance};
-use super::limits;
+use super::limits::Limits;
+use super::quarantine::Quarantines;
 use super::rhythm::Rhythm;
+use super::supervisor::{Sentence, Supervisor};
 use super::view::{Board, InstanceState};
 use crate::clock::{Clock, Timestamp};
-use crate::config::Rules;
-use crate::incident::{Finding, Input, Question, Reply, Topic, Verdict};
+use crate::config::{Rules, Supervision};
+use crate::incident::{Finding, Input, Quarantine, Question, Reply, Topic, Verdict};
 use crate::signal::{Batch, Mailbox, Router, Subscription};
 
-/// So many traps in a row, and a person is told.
+/// So many strikes in a row, and a person is told.
 const AILING: u32 = 3;
 
 /// Makes a fresh instance of the same plugin under the same policy, configured.
@@ -34,6 +38,26 @@ pub(super) struct Setup {
     pub router: Arc<Router>,
     pub clock: Arc<dyn Clock>,
     pub engine: mpsc::Sender<Input>,
+    pub limits: Limits,
+    pub supervision: Supervision,
+    pub quarantines: Arc<Quarantines>,
+}
+
+/// What an actor begins with.
+pub(super) enum Start {
+    /// Its first instance.
+    Running(Box<Instance>, Subscription),
+    /// None: it failed too often before.
+    Quarantined(Quarantine),
+}
+
+/// What an actor is told.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// A question to the plugin.
+    Question(Question),
+    /// Its quarantine is over.
+    Release,
 }
 
 /// A running actor, from outside.
@@ -41,36 +65,40 @@ pub(super) struct Setup {
 pub(super) struct Handle {
     pub basis: Arc<str>,
     pub board: Arc<Board>,
-    questions: mpsc::UnboundedSender<Question>,
+    door: mpsc::UnboundedSender<Message>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
 impl Handle {
-    /// Starts an actor with its first instance.
-    pub(super) fn start(setup: Setup, instance: Instance, subscription: Subscription) -> Self {
+    /// Starts an actor.
+    pub(super) fn start(setup: Setup, start: Start) -> Self {
         let board = Board::new(setup.clock.now().wall);
-        let (questions, inbox) = mpsc::unbounded_channel();
+        let (door, inbox) = mpsc::unbounded_channel();
         let (stop, stopped) = oneshot::channel();
         let actor = Actor {
             mailbox: Arc::new(Mailbox::default()),
             board: board.clone(),
             undecided: Vec::new(),
-            traps_in_a_row: 0,
+            supervisor: Supervisor::new(setup.supervision),
+            has_told: false,
             setup,
+            inbox,
+            stopped,
         };
         let basis = actor.setup.basis.clone();
-        let task = tokio::spawn(actor.live(instance, subscription, inbox, stopped));
-        Self { basis, board, questions, stop, task }
+        let task = tokio::spawn(actor.live(start));
+        Self { basis, board, door, stop, task }
     }
 
-    /// Where questions go. There is at most one open question for each open incident, which bounds the queue.
-    pub(super) fn questions(&self) -> mpsc::UnboundedSender<Question> {
-        self.questions.clone()
+    /// Where messages go. There is at most one open question for each open incident, which bounds the queue.
+    pub(super) fn door(&self) -> mpsc::UnboundedSender<Message> {
+        self.door.clone()
     }
 
     /// Ends the actor after the call under way.
     pub(super) async fn stop(self) {
+        self.board.update(|board| board.state = InstanceState::Unloading);
         // An error means that it has ended already.
         let _ = self.stop.send(());
         let _ = self.task.await;
@@ -83,77 +111,90 @@ struct Actor {
     board: Arc<Board>,
     /// Verify questions the plugin has not decided yet.
     undecided: Vec<Question>,
-    traps_in_a_row: u32,
+    supervisor: Supervisor,
+    /// Whether a person was told that it fails again and again.
+    has_told: bool,
+    inbox: mpsc::UnboundedReceiver<Message>,
+    stopped: oneshot::Receiver<()>,
 }
 
-/// Why an instance is not called any more.
-enum End {
-    /// The actor was told to stop.
-    Stopped,
-    /// It trapped.
-    Trapped(CallError),
+/// What comes next in an actor's life.
+enum Next {
+    Serve(Box<Instance>, Subscription),
+    /// The instance is lost, for this reason; another is made after this long.
+    Wait(String, Duration),
+    SitOut(Quarantine),
+    Stop,
+}
+
+/// A strike that ends an instance.
+struct Struck {
+    reason: String,
+    sentence: Sentence,
 }
 
 impl Actor {
-    async fn live(
-        mut self,
-        mut instance: Instance,
-        mut subscription: Subscription,
-        mut inbox: mpsc::UnboundedReceiver<Question>,
-        mut stopped: oneshot::Receiver<()>,
-    ) {
+    async fn live(mut self, start: Start) {
+        let mut next = match start {
+            Start::Running(instance, subscription) => Next::Serve(instance, subscription),
+            Start::Quarantined(quarantine) => Next::SitOut(quarantine),
+        };
         loop {
-            self.arrive(&subscription).await;
-            let End::Trapped(error) = self.serve(&mut instance, &subscription, &mut inbox, &mut stopped).await else {
-                break;
+            next = match next {
+                Next::Serve(instance, subscription) => self.serve(instance, subscription).await,
+                Next::Wait(reason, wait) => self.wait_out(reason, wait).await,
+                Next::SitOut(quarantine) => self.sit_out(quarantine).await,
+                Next::Stop => break,
             };
-            self.setup.router.unsubscribe(&self.setup.policy);
-            // A store that trapped is never entered again.
-            drop(instance);
-            match self.rebuild(error, &mut inbox, &mut stopped).await {
-                Some(fresh) => (instance, subscription) = fresh,
-                None => break,
-            }
         }
-        self.setup.router.unsubscribe(&self.setup.policy);
     }
 
     /// Tells the world that an instance is up. The engine hears of it first: a fault found in the very first batch must find
     /// its policy known.
     async fn arrive(&mut self, subscription: &Subscription) {
-        let Setup { policy, plugin, rules, basis, digest, .. } = &self.setup;
+        let Setup { policy, plugin, rules, basis, digest, limits, .. } = &self.setup;
         let (policy, plugin, rules) = (policy.clone(), plugin.clone(), rules.clone());
         let (basis, digest) = (basis.clone(), digest.clone());
-        self.mailbox = Arc::new(Mailbox::default());
+        self.mailbox = Arc::new(Mailbox::bounded(limits.mailbox_readings, limits.mailbox_events));
         self.undecided.clear();
         self.tell(Input::Arrived { policy: policy.clone(), plugin, rules, basis, digest }).await;
         self.setup.router.subscribe(policy, subscription.clone(), self.mailbox.clone());
+        self.stands(InstanceState::Running);
     }
 
-    async fn serve(
-        &mut self,
-        instance: &mut Instance,
-        subscription: &Subscription,
-        inbox: &mut mpsc::UnboundedReceiver<Question>,
-        stopped: &mut oneshot::Receiver<()>,
-    ) -> End {
+    /// Calls an instance until it is not called any more. A store that trapped is never entered again.
+    async fn serve(&mut self, mut instance: Box<Instance>, subscription: Subscription) -> Next {
+        self.arrive(&subscription).await;
+        let struck = self.calls(&mut instance, &subscription).await;
+        self.setup.router.unsubscribe(&self.setup.policy);
+        match struck {
+            Some(struck) => self.sentenced(struck).await,
+            None => Next::Stop,
+        }
+    }
+
+    /// None if the actor is to stop.
+    async fn calls(&mut self, instance: &mut Instance, subscription: &Subscription) -> Option<Struck> {
         let mailbox = self.mailbox.clone();
         let started = Instant::now();
         let mut rhythm = Rhythm::new(subscription.every, started);
         loop {
-            if self.traps_in_a_row > 0 && started.elapsed() >= limits::RESTART_RESET {
+            let now = self.setup.clock.now().mono;
+            if self.supervisor.is_healthy(now) {
                 self.recovered().await;
             }
+            let healthy = self.supervisor.healthy_at().map(|at| Instant::now() + at.saturating_sub(now));
             let next = rhythm.next(!self.undecided.is_empty());
             let question = tokio::select! {
                 biased;
-                _ = &mut *stopped => return End::Stopped,
+                _ = &mut self.stopped => return None,
                 () = mailbox.ring() => None,
-                question = inbox.recv() => match question {
-                    Some(question) => Some(question),
-                    None => return End::Stopped,
+                message = self.inbox.recv() => match message {
+                    Some(Message::Question(question)) => Some(question),
+                    Some(Message::Release) => continue,
+                    None => return None,
                 },
-                () = sleep_until(next) => None,
+                () = sleep_until([next, healthy].into_iter().flatten().min()) => None,
             };
             let is_due = rhythm.call(Instant::now());
             // What is new goes first, so that a question is answered on the latest knowledge.
@@ -161,21 +202,26 @@ impl Actor {
             let batch = mailbox.take(now).or_else(|| is_due.then(|| Batch { at: now, ..Batch::default() }));
             if let Some(batch) = batch {
                 rhythm.detected();
-                if let Err(error) = self.detect(instance, batch).await {
-                    return End::Trapped(error);
+                if let Err(struck) = self.detect(instance, batch).await {
+                    self.refuse(question, &struck.reason).await;
+                    return Some(struck);
                 }
             }
             let mut questions = std::mem::take(&mut self.undecided);
             questions.extend(question);
-            for question in questions {
-                if let Err(error) = self.answer(instance, question).await {
-                    return End::Trapped(error);
+            let mut questions = questions.into_iter();
+            while let Some(question) = questions.next() {
+                if let Err(struck) = self.answer(instance, question).await {
+                    for question in questions {
+                        self.refuse(Some(question), &struck.reason).await;
+                    }
+                    return Some(struck);
                 }
             }
         }
     }
 
-    async fn detect(&mut self, instance: &mut Instance, batch: Batch) -> Result<(), CallError> {
+    async fn detect(&mut self, instance: &mut Instance, batch: Batch) -> Result<(), Struck> {
         let dropped = batch.dropped;
         let seen = Seen::of(&batch);
         let findings = self.call(|| instance.detect(batch))?;
@@ -197,7 +243,7 @@ impl Actor {
         }
     }
 
-    async fn answer(&mut self, instance: &mut Instance, question: Question) -> Result<(), CallError> {
+    async fn answer(&mut self, instance: &mut Instance, question: Question) -> Result<(), Struck> {
         let at = self.setup.clock.now().wall;
         let (id, turn, topic) = (question.incident.id.clone(), question.turn, question.topic);
         // A later question about the same incident makes an undecided one void.
@@ -213,87 +259,150 @@ impl Actor {
                 self.undecided.push(question);
                 return Ok(());
             }
-            Ok(answer) => (answer.map_err(|error| error.to_string()), Ok(())),
-            Err(trap) => (Err(trap.to_string()), Err(trap)),
+            Ok(answer) => (answer, Ok(())),
+            Err(struck) => (Err(struck.reason.clone()), Err(struck)),
         };
         self.tell(Input::Answered { incident: id, turn, reply }).await;
         end
     }
 
-    /// Calls the guest on this thread; tokio moves its other tasks elsewhere meanwhile. The outer error is a trap, the inner
-    /// one an answer that cannot be accepted, which leaves the instance alive.
-    fn call<T>(&self, call: impl FnOnce() -> Result<T, CallError>) -> Result<Result<T, CallError>, CallError> {
+    /// Answers a question with the reason why there is no answer.
+    async fn refuse(&self, question: Option<Question>, reason: &str) {
+        let Some(question) = question else { return };
+        let reply = Err(format!("the plugin is down: {reason}"));
+        self.tell(Input::Answered { incident: question.incident.id, turn: question.turn, reply }).await;
+    }
+
+    /// Calls the guest on this thread; tokio moves its other tasks elsewhere meanwhile. The outer error ends the instance,
+    /// the inner one is an answer that cannot be accepted: a strike as well, but the instance is as good as before.
+    fn call<T>(&mut self, call: impl FnOnce() -> Result<T, CallError>) -> Result<Result<T, String>, Struck> {
         let result = block_in_place(call);
-        self.board.update(|board| {
-            board.calls += 1;
-            if let Err(error) = &result {
-                board.last_error = Some(error.to_string());
+        self.board.update(|board| board.calls += 1);
+        let error = match result {
+            Ok(answer) => return Ok(Ok(answer)),
+            Err(error) => error,
+        };
+        let (is_trap, reason) = (matches!(error, CallError::Trapped { .. }), error.to_string());
+        let sentence = self.strike(&reason);
+        if is_trap {
+            self.board.update(|board| board.traps += 1);
+        }
+        if is_trap || sentence == Sentence::Quarantine {
+            return Err(Struck { reason, sentence });
+        }
+        tracing::warn!(policy = &*self.setup.policy, "{reason}");
+        Ok(Err(reason))
+    }
+
+    fn strike(&mut self, reason: &str) -> Sentence {
+        let sentence = self.supervisor.strike(self.setup.clock.now().mono, chance());
+        let strikes = self.supervisor.count();
+        self.board.update(|board| (board.strikes, board.last_error) = (strikes, Some(reason.to_owned())));
+        sentence
+    }
+
+    async fn sentenced(&mut self, Struck { reason, sentence }: Struck) -> Next {
+        match sentence {
+            Sentence::Again(wait) => {
+                if self.supervisor.streak() >= AILING && !self.has_told {
+                    self.has_told = true;
+                    let (policy, trouble) = (self.setup.policy.clone(), Some(reason.clone()));
+                    self.tell(Input::Ailing { policy, trouble }).await;
+                }
+                Next::Wait(reason, wait)
             }
-        });
-        match result {
-            Err(error @ CallError::Trapped { .. }) => Err(error),
-            Err(error) => {
-                tracing::warn!(policy = &*self.setup.policy, "{error}");
-                Ok(Err(error))
+            Sentence::Quarantine => {
+                let strikes = self.setup.supervision.strikes;
+                let (count, per) = (strikes.count, humantime::format_duration(strikes.per));
+                let plural = if count == 1 { "strike" } else { "strikes" };
+                Next::SitOut(Quarantine {
+                    policy: self.setup.policy.to_string(),
+                    plugin: self.setup.plugin.to_string(),
+                    basis: self.setup.basis.to_string(),
+                    digest: self.setup.digest.to_string(),
+                    since: self.setup.clock.now().wall,
+                    reason: format!("{count} {plural} within {per}, the last: {reason}"),
+                })
             }
-            Ok(answer) => Ok(Ok(answer)),
         }
     }
 
-    /// Waits, longer with each trap in a row, and makes a new instance; none if the actor is to stop.
-    async fn rebuild(
-        &mut self,
-        error: CallError,
-        inbox: &mut mpsc::UnboundedReceiver<Question>,
-        stopped: &mut oneshot::Receiver<()>,
-    ) -> Option<(Instance, Subscription)> {
-        let mut reason = error.to_string();
+    /// Waits, and makes a new instance.
+    async fn wait_out(&mut self, reason: String, wait: Duration) -> Next {
+        let (policy, digest, wait_s) = (&*self.setup.policy, &*self.setup.digest, wait.as_secs_f64());
+        tracing::error!(policy, digest, "plugin stopped, again in {wait_s:.1} s: {reason}");
+        self.stands(InstanceState::Backoff);
+        let until = Instant::now() + wait;
         loop {
-            let wait = backoff(self.traps_in_a_row);
-            self.traps_in_a_row = self.traps_in_a_row.saturating_add(1);
-            let since = self.setup.clock.now().wall;
-            tracing::error!(
-                policy = &*self.setup.policy,
-                "plugin stopped, again in {} s: {reason}",
-                wait.as_secs_f64()
-            );
-            if self.traps_in_a_row == AILING {
-                let (policy, trouble) = (self.setup.policy.clone(), Some(reason.clone()));
-                self.tell(Input::Ailing { policy, trouble }).await;
-            }
-            self.board.update(|board| {
-                board.traps += 1;
-                (board.state, board.since, board.last_error) = (InstanceState::Backoff, since, Some(reason.clone()));
-            });
-            let until = Instant::now() + wait;
-            loop {
-                tokio::select! {
-                    biased;
-                    _ = &mut *stopped => return None,
-                    () = tokio::time::sleep_until(until) => break,
-                    question = inbox.recv() => {
-                        let question = question?;
-                        let reply = Err(format!("the plugin is down: {reason}"));
-                        self.tell(Input::Answered { incident: question.incident.id, turn: question.turn, reply }).await;
-                    }
+            tokio::select! {
+                biased;
+                _ = &mut self.stopped => return Next::Stop,
+                () = tokio::time::sleep_until(until) => break,
+                message = self.inbox.recv() => match message {
+                    Some(Message::Question(question)) => self.refuse(Some(question), &reason).await,
+                    Some(Message::Release) => {}
+                    None => return Next::Stop,
                 }
             }
-            match block_in_place(&self.setup.build) {
-                Ok(fresh) => {
-                    let since = self.setup.clock.now().wall;
-                    self.board.update(|board| (board.state, board.since) = (InstanceState::Running, since));
-                    return Some(fresh);
+        }
+        self.make().await
+    }
+
+    /// Calls nothing of the plugin until somebody says so.
+    async fn sit_out(&mut self, quarantine: Quarantine) -> Next {
+        let reason = format!("it is quarantined: {}", quarantine.reason);
+        let since = quarantine.since;
+        self.board.update(|board| {
+            (board.state, board.since) = (InstanceState::Quarantined, since);
+            board.last_error = Some(quarantine.reason.clone());
+        });
+        self.has_told = false;
+        self.setup.quarantines.begin(quarantine.clone());
+        let (plugin, rules) = (self.setup.plugin.clone(), self.setup.rules.clone());
+        self.tell(Input::Quarantined { plugin, rules, quarantine }).await;
+        loop {
+            tokio::select! {
+                biased;
+                _ = &mut self.stopped => return Next::Stop,
+                message = self.inbox.recv() => match message {
+                    Some(Message::Question(question)) => self.refuse(Some(question), &reason).await,
+                    Some(Message::Release) => break,
+                    None => return Next::Stop,
                 }
-                Err(error) => reason = error,
+            }
+        }
+        self.supervisor.forgive();
+        self.board.update(|board| (board.strikes, board.last_error) = (0, None));
+        self.make().await
+    }
+
+    /// Makes a new instance.
+    async fn make(&mut self) -> Next {
+        self.stands(InstanceState::Loading);
+        match block_in_place(&self.setup.build) {
+            Ok((instance, subscription)) => Next::Serve(Box::new(instance), subscription),
+            Err(reason) => {
+                let sentence = self.strike(&reason);
+                self.sentenced(Struck { reason, sentence }).await
             }
         }
     }
 
     /// It has run for long enough to count as well.
     async fn recovered(&mut self) {
-        if std::mem::take(&mut self.traps_in_a_row) >= AILING {
+        if std::mem::take(&mut self.has_told) {
             self.tell(Input::Ailing { policy: self.setup.policy.clone(), trouble: None }).await;
         }
+    }
+
+    fn stands(&self, state: InstanceState) {
+        let since = self.setup.clock.now().wall;
+        // One that is being stopped does not come back.
+        self.board.update(|board| {
+            if board.state != InstanceState::Unloading {
+                (board.state, board.since) = (state, since);
+            }
+        });
     }
 
     async fn tell(&self, input: Input) {
@@ -321,25 +430,14 @@ impl Seen {
     }
 }
 
-/// `RESTART_INITIAL * 2 ^ traps`, capped.
-fn backoff(traps_in_a_row: u32) -> Duration {
-    limits::RESTART_INITIAL.saturating_mul(1 << traps_in_a_row.min(16)).min(limits::RESTART_MAX)
+/// A number from 0 to 1, another each time.
+fn chance() -> f64 {
+    RandomState::new().build_hasher().finish() as f64 / u64::MAX as f64
 }
 
 async fn sleep_until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_wait_doubles_up_to_a_cap() {
-        let waits: Vec<u64> = [0, 1, 2, 8, 9, 40].map(|traps| backoff(traps).as_secs()).into();
-        assert_eq!(waits, [1, 2, 4, 256, 300, 300]);
     }
 }

@@ -5,7 +5,7 @@ use std::thread::{self, Thread};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use super::limits;
+use super::limits::{self, Limits};
 use super::native::{CompileError, Compiler, tuning};
 
 /// The machine that runs components: settings, the ticker that CPU deadlines go by, and where native code comes from.
@@ -26,8 +26,13 @@ impl Sandbox {
     /// Sets up the engine and starts the ticker's thread. Fails where the host's CPU or memory settings cannot run
     /// WebAssembly at all.
     pub fn new(compiler: Compiler) -> Result<Self, String> {
+        Self::within(compiler, &Limits::default())
+    }
+
+    /// The same with the stack that these limits give to every call.
+    pub fn within(compiler: Compiler, limits: &Limits) -> Result<Self, String> {
         let mut config = tuning::config();
-        config.max_wasm_stack(limits::STACK);
+        config.max_wasm_stack(limits.stack);
         let engine = Engine::new(&config).map_err(|error| format!("WebAssembly cannot run on this host: {error:#}"))?;
         let ticker = Ticker::start(engine.clone()).map_err(|error| format!("no thread for deadlines: {error}"))?;
         Ok(Self { engine, compiler, ticker })

@@ -9,18 +9,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{JoinError, JoinSet, block_in_place, spawn_blocking};
 
-use super::actor::{Build, Handle, Setup};
+use super::actor::{Build, Handle, Message, Setup, Start};
 use super::directory::{Directory, File};
 use super::engine::Sandbox;
 use super::imports::Interfaces;
 use super::instance::Instance;
-use super::limits;
+use super::limits::{self, Limits};
 use super::loader::Loaded;
+use super::quarantine::Quarantines;
 use super::schema;
 use super::view::{FleetView, PluginView, PolicyView};
 use super::watch::DirectoryWatch;
 use crate::clock::Clock;
-use crate::config::Policy;
+use crate::config::{Policy, Supervision};
 use crate::incident::{Input, Question};
 use crate::signal::{Router, Subscription};
 
@@ -37,6 +38,12 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Where findings and answers go.
     pub engine: mpsc::Sender<Input>,
+    /// What no plugin gets more of.
+    pub limits: Limits,
+    /// What becomes of one that fails.
+    pub supervision: Supervision,
+    /// Those that failed too often.
+    pub quarantines: Arc<Quarantines>,
 }
 
 impl std::fmt::Debug for Parts {
@@ -70,7 +77,7 @@ impl std::fmt::Debug for Fleet {
 }
 
 /// Where each policy's questions go.
-type Questions = Mutex<BTreeMap<String, mpsc::UnboundedSender<Question>>>;
+type Questions = Mutex<BTreeMap<String, mpsc::UnboundedSender<Message>>>;
 
 /// A file of either directory: the last good version of it, and what is wrong with it as it is now.
 struct Source<T> {
@@ -138,7 +145,18 @@ impl Fleet {
             let questions = questions.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(door) = questions.get(policy) {
                 // An instance that is just being stopped: its successor is asked when it arrives.
-                let _ = door.send(question);
+                let _ = door.send(Message::Question(question));
+            }
+        }
+    }
+
+    /// Lets the plugin of a policy go that is quarantined.
+    pub fn release(&self) -> impl Fn(&str) + Send + 'static {
+        let (questions, quarantines) = (self.questions.clone(), self.parts.quarantines.clone());
+        move |policy| {
+            quarantines.end(policy);
+            if let Some(door) = questions.lock().unwrap_or_else(PoisonError::into_inner).get(policy) {
+                let _ = door.send(Message::Release);
             }
         }
     }
@@ -239,7 +257,10 @@ impl Fleet {
             let text = text.and_then(|bytes| {
                 String::from_utf8(bytes).map_err(|error| format!("{}: not UTF-8: {error}", file.path.display()))
             });
-            let policy = text.and_then(|text| Policy::parse(&file.path, &text).map_err(|error| error.to_string()));
+            let limits = &self.parts.limits;
+            let parse =
+                |text: String| Policy::parse_under(limits, &file.path, &text).map_err(|error| error.to_string());
+            let policy = text.and_then(parse);
             if let Err(problem) = &policy {
                 tracing::error!(policy = file.stem, "{problem}");
             }
@@ -255,7 +276,7 @@ impl Fleet {
         for (stem, _) in self.plugins.iter().filter(|(stem, source)| source.good.is_some() && !used.contains(*stem)) {
             // A policy file of that name that is about another plugin, or broken, is the operator's: it is not overruled.
             if !self.policies.contains_key(stem) {
-                desired.insert(stem.clone(), Arc::new(Policy::implicit(stem)));
+                desired.insert(stem.clone(), Arc::new(Policy::implicit(stem, &self.parts.limits)));
             }
         }
         desired
@@ -289,8 +310,16 @@ impl Fleet {
     /// Starts an instance, or puts a new one in the place of another; where that fails, the other keeps running.
     async fn replace(&mut self, name: &str, policy: Arc<Policy>, loaded: Arc<Loaded>, basis: Arc<str>) {
         let build = self.builder(policy.clone(), loaded.clone());
-        match block_in_place(&build) {
-            Ok((instance, subscription)) => {
+        let start = match self.parts.quarantines.of(name, &basis) {
+            Some(quarantine) => Ok(Start::Quarantined(quarantine)),
+            None => block_in_place(&build).map(|(instance, told)| Start::Running(Box::new(instance), told)),
+        };
+        match start {
+            Ok(start) => {
+                let is_quarantined = matches!(start, Start::Quarantined(_));
+                if !is_quarantined {
+                    self.parts.quarantines.end(name);
+                }
                 let before = self.instances.remove(name);
                 let replaced = before.is_some();
                 if let Some(before) = before {
@@ -309,16 +338,22 @@ impl Fleet {
                         router: self.parts.router.clone(),
                         clock: self.parts.clock.clone(),
                         engine: self.parts.engine.clone(),
+                        limits: policy.limits,
+                        supervision: self.parts.supervision,
+                        quarantines: self.parts.quarantines.clone(),
                     },
-                    instance,
-                    subscription,
+                    start,
                 );
-                questions.insert(name.to_owned(), handle.questions());
+                questions.insert(name.to_owned(), handle.door());
                 drop(questions);
                 self.instances.insert(name.to_owned(), handle);
                 self.refused.remove(name);
                 let mode = policy.rules.mode.as_str();
-                tracing::info!(policy = name, plugin = policy.plugin, mode, replaced, "running");
+                if is_quarantined {
+                    tracing::warn!(policy = name, plugin = policy.plugin, "quarantined");
+                } else {
+                    tracing::info!(policy = name, plugin = policy.plugin, mode, replaced, "running");
+                }
             }
             Err(problem) => {
                 let running = self.instances.contains_key(name);
@@ -368,7 +403,7 @@ impl Fleet {
         }
     }
 
-    fn questions(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, mpsc::UnboundedSender<Question>>> {
+    fn questions(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, mpsc::UnboundedSender<Message>>> {
         self.questions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -448,7 +483,8 @@ pub fn configured(
         return Err(format!("the plugin's sha256 is {}, the policy pins {pin}", loaded.digest));
     }
     schema::check(policy, &loaded.description).map_err(|error| error.to_string())?;
-    let mut instance = Instance::new(sandbox, loaded, policy.name.clone(), &policy.access, interfaces)
+    let (limits, name) = (&policy.limits, policy.name.clone());
+    let mut instance = Instance::within(limits, sandbox, loaded, name, &policy.access, interfaces)
         .map_err(|error| error.to_string())?;
     let subscription = instance.configure(&policy.config, clock.now().wall).map_err(|error| error.to_string())?;
     Ok((instance, subscription))

@@ -9,11 +9,12 @@ use wasmtime::{Store, StoreContextMut, Trap, UpdateDeadline};
 
 use super::contract::bindings::exports::salve::plugin::remediator::Guest;
 use super::contract::bindings::{Plugin, PluginPre};
-use super::contract::{self, Description};
+use super::contract::{self, Description, Weigh};
 use super::engine::Sandbox;
 use super::imports::{GRANTABLE, Host, Interfaces, linker};
-use super::limits;
+use super::limits::{self, Limits};
 use super::loader::{LoadError, Loaded};
+use super::trace;
 use crate::clock::Timestamp;
 use crate::config::Access;
 use crate::incident::{Cause, Finding, Incident, Recovery, Verdict};
@@ -43,7 +44,8 @@ pub enum CallError {
     Refused(String),
 }
 
-/// A running plugin. Calls block the thread for at most [`limits::CALL_CPU`] of its CPU time.
+/// A running plugin. Calls block the thread for at most [`Limits::call_cpu`] of its CPU time, and [`Limits::host_calls`] of
+/// waiting.
 pub struct Instance {
     sandbox: Sandbox,
     store: Store<Host>,
@@ -57,8 +59,20 @@ impl std::fmt::Debug for Instance {
 }
 
 impl Instance {
-    /// Instantiates a plugin for a policy that grants it this access.
+    /// Instantiates a plugin for a policy that grants it this access, within the usual limits.
     pub fn new(
+        sandbox: &Sandbox,
+        loaded: &Loaded,
+        policy: Arc<str>,
+        access: &Access,
+        interfaces: Interfaces,
+    ) -> Result<Self, LoadError> {
+        Self::within(&Limits::default(), sandbox, loaded, policy, access, interfaces)
+    }
+
+    /// The same within these limits.
+    pub fn within(
+        limits: &Limits,
         sandbox: &Sandbox,
         loaded: &Loaded,
         policy: Arc<str>,
@@ -74,15 +88,16 @@ impl Instance {
         let pre = PluginPre::new(linker.instantiate_pre(&loaded.component).map_err(link)?).map_err(link)?;
         // The same plugin under the same policy draws the same numbers: a replay decides as the live run did.
         let seed = Sha256::new().chain_update(&*loaded.digest).chain_update(&*policy).finalize().into();
-        let mut store = Store::new(sandbox.engine(), Host::new(policy, interfaces, access.files.clone(), seed));
-        store.limiter(|host| &mut host.limits);
-        store.set_hostcall_fuel(limits::HOSTCALL_FUEL);
+        let mut store = Store::new(sandbox.engine(), Host::new(policy, interfaces, access.files.clone(), seed, limits));
+        store.limiter(|host| &mut host.store);
+        store.set_hostcall_fuel(limits.transfer);
         store.epoch_deadline_callback(look_at_clock);
         // The deadline is absolute: it is set anew before everything that runs guest code.
         store.set_epoch_deadline(1);
         let busy = sandbox.busy();
-        let bindings = pre.instantiate(&mut store).map_err(|error| LoadError::Link(explain(&error, None)))?;
+        let bindings = pre.instantiate(&mut store);
         drop(busy);
+        let bindings = bindings.map_err(|error| LoadError::Link(explain(&error, store.data_mut())))?;
         Ok(Self { sandbox: sandbox.clone(), store, bindings })
     }
 
@@ -97,7 +112,7 @@ impl Instance {
         let subscription = self
             .call("configure", at, |guest, store| guest.call_configure(store, &config))?
             .map_err(|reason| CallError::Refused(contract::text(reason)))?;
-        accept("configure", contract::subscription(subscription))
+        accept("configure", contract::subscription(subscription, self.limits()))
     }
 
     /// What is wrong and what is not any more.
@@ -105,20 +120,21 @@ impl Instance {
         let at = batch.at;
         let batch = contract::batch(batch);
         let findings = self.call("detect", at, |guest, store| guest.call_detect(store, &batch))?;
-        accept("detect", contract::findings(findings))
+        accept("detect", contract::findings(findings, self.limits()))
     }
 
     /// Why.
     pub fn diagnose(&mut self, incident: Incident, at: Timestamp) -> Result<Vec<Cause>, CallError> {
         let incident = contract::incident(incident, at);
-        self.call("diagnose", at, |guest, store| guest.call_diagnose(store, &incident)).map(contract::causes)
+        let causes = self.call("diagnose", at, |guest, store| guest.call_diagnose(store, &incident))?;
+        Ok(contract::causes(causes, self.limits()))
     }
 
     /// What to do.
     pub fn recover(&mut self, incident: Incident, at: Timestamp) -> Result<Recovery, CallError> {
         let incident = contract::incident(incident, at);
         let recovery = self.call("recover", at, |guest, store| guest.call_recover(store, &incident))?;
-        accept("recover", contract::recovery(recovery))
+        accept("recover", contract::recovery(recovery, self.limits()))
     }
 
     /// Whether it worked.
@@ -127,7 +143,11 @@ impl Instance {
         self.call("verify", at, |guest, store| guest.call_verify(store, &incident)).map(contract::verdict)
     }
 
-    fn call<T>(
+    fn limits(&self) -> &Limits {
+        &self.store.data().limits
+    }
+
+    fn call<T: Weigh>(
         &mut self,
         name: &'static str,
         at: Timestamp,
@@ -138,11 +158,12 @@ impl Instance {
         let busy = self.sandbox.busy();
         let result = call(self.bindings.salve_plugin_remediator(), &mut self.store);
         drop(busy);
-        result.map_err(|error| {
-            let last_words = self.store.data_mut().last_words.take();
+        let answer = result.map_err(|error| {
             tracing::debug!(policy = &*self.store.data().policy, "`{name}` trapped: {error:?}");
-            CallError::Trapped { call: name, reason: explain(&error, last_words) }
-        })
+            CallError::Trapped { call: name, reason: explain(&error, self.store.data_mut()) }
+        })?;
+        accept(name, contract::not_too_heavy(&answer, self.limits()))?;
+        Ok(answer)
     }
 }
 
@@ -151,7 +172,9 @@ impl Instance {
 fn look_at_clock(mut store: StoreContextMut<'_, Host>) -> wasmtime::Result<UpdateDeadline> {
     let used = thread_cpu();
     let started = *store.data_mut().first_look.get_or_insert(used);
-    if used.saturating_sub(started) + limits::TICK >= limits::CALL_CPU {
+    let used = used.saturating_sub(started) + limits::TICK;
+    if used >= store.data().limits.call_cpu {
+        store.data_mut().used = used;
         return Err(Trap::Interrupt.into());
     }
     Ok(UpdateDeadline::Continue(1))
@@ -162,29 +185,42 @@ fn thread_cpu() -> Duration {
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-/// What happened, in the operator's words.
-fn explain(error: &wasmtime::Error, last_words: Option<String>) -> String {
+/// What happened, in the operator's words: what, the guest's own last words, and where in it.
+fn explain(error: &wasmtime::Error, host: &mut Host) -> String {
+    let limits = &host.limits;
     let what = match error.downcast_ref::<Trap>() {
-        Some(Trap::Interrupt) => format!("used more than {} ms of CPU and was stopped", limits::CALL_CPU.as_millis()),
-        Some(Trap::StackOverflow) => format!("used more than {} KiB of stack", limits::STACK >> 10),
+        Some(Trap::Interrupt) => {
+            let (most, used) = (limits.call_cpu.as_millis(), host.used.as_millis());
+            format!("used more than {most} ms of CPU and was stopped after {used} ms")
+        }
+        Some(Trap::StackOverflow) => format!("used more than {} of stack", limits::bytes(limits.stack as u64)),
         // The guest's own stack lies at the beginning of its memory: overflowing it reaches beyond.
         Some(Trap::MemoryOutOfBounds) => "reached beyond its memory (endless recursion ends like this)".to_owned(),
         Some(trap) => format!("trapped: {trap}"),
         None => {
             let cause = error.root_cause().to_string();
-            if cause.contains("forcing trap when growing") {
-                format!("asked for more than {} MiB of memory", limits::MEMORY >> 20)
+            if cause.contains("forcing trap when growing memory") {
+                format!("asked for more than {} of memory", limits::bytes(limits.memory as u64))
+            } else if cause.contains("forcing trap when growing") {
+                format!("asked for a table of more than {} elements", limits.table_elements)
             } else if cause.contains("fuel allocated for hostcalls") {
-                format!("handed over more than {} KiB in one call", limits::HOSTCALL_FUEL >> 10)
+                format!("handed over more than {} at once", limits::bytes(limits.transfer as u64))
             } else {
                 format!("failed: {cause}")
             }
         }
     };
-    match last_words {
-        Some(words) => format!("{what} ({words})"),
-        None => what,
-    }
+    let words = host.last_words.take().map(|words| words.split_whitespace().collect::<Vec<_>>().join(" "));
+    let (what, words) = match words {
+        // The trap is how a panic ends: its own message says all there is.
+        Some(words) if words.starts_with("panicked at ") => (words, String::new()),
+        Some(words) => (what, format!(" ({words})")),
+        None => (what, String::new()),
+    };
+    let place = trace::of(error).map(|place| format!("; at {place}")).unwrap_or_default();
+    // The place is worth more than the end of a long speech.
+    let place = contract::cut(place, limits::ERROR / 2);
+    format!("{}{place}", contract::cut(what + &words, limits::ERROR - place.len()))
 }
 
 fn accept<T>(call: &'static str, result: Result<T, contract::Malformed>) -> Result<T, CallError> {

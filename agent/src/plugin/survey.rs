@@ -7,6 +7,7 @@ use super::directory::Directory;
 use super::engine::Sandbox;
 use super::fleet::configured;
 use super::imports::Interfaces;
+use super::limits::Limits;
 use super::loader::Loaded;
 use super::native::Compiler;
 use crate::clock::SystemClock;
@@ -19,9 +20,9 @@ pub struct Survey {
     pub checked: Vec<(String, Option<String>)>,
 }
 
-/// Loads every plugin and tries every policy on its plugin, as far as `configure`.
-pub fn survey(plugins: &Path, policies: &Path, compiler: Compiler) -> Result<Survey, String> {
-    let sandbox = Sandbox::new(compiler)?;
+/// Loads every plugin and tries every policy on its plugin, as far as `configure`, within what the agent allows them.
+pub fn survey(plugins: &Path, policies: &Path, compiler: Compiler, limits: &Limits) -> Result<Survey, String> {
+    let sandbox = Sandbox::within(compiler, limits)?;
     let mut survey = Survey::default();
     let mut loaded = BTreeMap::new();
     for (stem, path, content) in files(plugins, "wasm", &mut survey) {
@@ -32,7 +33,7 @@ pub fn survey(plugins: &Path, policies: &Path, compiler: Compiler) -> Result<Sur
     for (_, path, content) in files(policies, "toml", &mut survey) {
         let result = content.and_then(|bytes| {
             let text = String::from_utf8(bytes).map_err(|error| format!("not UTF-8: {error}"))?;
-            let policy = Policy::parse(Path::new(&path), &text).map_err(|error| error.to_string())?;
+            let policy = Policy::parse_under(limits, Path::new(&path), &text).map_err(|error| error.to_string())?;
             match loaded.get(&policy.plugin) {
                 Some(Ok(plugin)) => try_on(&sandbox, &policy, plugin),
                 Some(Err(_)) => Err(format!("its plugin {} does not load", policy.plugin)),

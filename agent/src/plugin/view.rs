@@ -11,10 +11,29 @@ use crate::clock::Timestamp;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum InstanceState {
+    /// It is being made.
+    Loading,
     /// It is called when there is something for it.
     Running,
-    /// It trapped and waits to be started again.
+    /// It failed and waits to be started again.
     Backoff,
+    /// It failed too often and is not called any more.
+    Quarantined,
+    /// It ends after the call under way.
+    Unloading,
+}
+
+impl InstanceState {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Loading => "loading",
+            Self::Running => "running",
+            Self::Backoff => "backoff",
+            Self::Quarantined => "quarantined",
+            Self::Unloading => "unloading",
+        }
+    }
 }
 
 /// An instance's counts, kept by its actor.
@@ -28,6 +47,9 @@ pub struct InstanceView {
     pub calls: u64,
     /// Of which trapped.
     pub traps: u64,
+    /// Strikes that count at the moment: traps, and answers that could not be accepted.
+    #[serde(default)]
+    pub strikes: u32,
     /// Signals dropped for it.
     pub dropped: u64,
     /// The last thing that went wrong.
@@ -47,8 +69,16 @@ pub(super) struct Board(Mutex<InstanceView>);
 
 impl Board {
     pub(super) fn new(since: Timestamp) -> Arc<Self> {
-        let state = InstanceState::Running;
-        Arc::new(Self(Mutex::new(InstanceView { state, since, calls: 0, traps: 0, dropped: 0, last_error: None })))
+        let (state, last_error) = (InstanceState::Loading, None);
+        Arc::new(Self(Mutex::new(InstanceView {
+            state,
+            since,
+            calls: 0,
+            traps: 0,
+            strikes: 0,
+            dropped: 0,
+            last_error,
+        })))
     }
 
     pub(super) fn update(&self, change: impl FnOnce(&mut InstanceView)) {

@@ -10,11 +10,12 @@ use salve::clock::Timestamp;
 use salve::incident::{Attempt, Fault, Incident, State};
 use salve::plugin::{Compiler, LoadError, Loaded, Sandbox};
 
-static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| Sandbox::new(Compiler::new(Some(compiler()))).unwrap());
+static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| Sandbox::new(compiler()).unwrap());
 
 /// Beside the agent of the build that this test is of: `target/PROFILE/deps/TEST`.
-fn compiler() -> PathBuf {
-    std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("salve-compile")
+pub(crate) fn compiler() -> Compiler {
+    let build = std::env::current_exe().unwrap();
+    Compiler::new(Some(build.ancestors().nth(2).unwrap().join("salve-compile")))
 }
 
 /// Plugins that were compiled already, by folder and stem.

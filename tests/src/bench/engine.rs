@@ -73,6 +73,7 @@ async fn storm(state: &Path, count: usize) -> Result<f64> {
     let doors = Doors {
         // The receivers outlive the runner.
         ask: Box::new(move |_, question| drop(questions.send(question))),
+        release: Box::new(|_| {}),
         perform: Box::new(move |order| drop(orders.send(order))),
         settled: Box::new(|_| {}),
         reply: Box::new(|_, _| {}),

@@ -20,12 +20,17 @@ pub(super) struct Proposal {
 
 impl Engine {
     pub(super) fn answered(&mut self, id: &str, reply: Result<Reply, String>, now: Now, step: &mut Step) {
-        let Some(state) = self.cases.get(id).map(|case| case.incident.state) else {
-            return;
-        };
+        let Some(case) = self.cases.get(id) else { return };
+        let (state, policy) = (case.incident.state, case.incident.policy.clone());
+        let quarantine = self.quarantine_of(&policy);
+        let (is_quarantined, reply) = (quarantine.is_some(), quarantine.map_or(reply, Err));
         match (state, reply) {
             // A verdict outside of an attempt is the answer to a recheck.
             (State::Verifying, Ok(Reply::Verdict(verdict))) => self.judged(id, verdict, now, step),
+            // Nobody is left to ask who could tell whether it worked.
+            (State::Verifying, Err(error)) if is_quarantined => {
+                self.judged(id, Verdict::Unhealthy(error), now, step);
+            }
             (_, Ok(Reply::Verdict(Verdict::Healthy))) => {
                 let reason = "the fault was gone when it was looked at again";
                 self.resolve(id, reason, Resolution::SelfCleared, None, now, step);
@@ -250,6 +255,9 @@ impl Engine {
         let Some(case) = self.cases.get_mut(id) else { return };
         case.stumbles += 1;
         let (stumbles, policy) = (case.stumbles, case.incident.policy.clone());
+        if self.quarantine_of(&policy).is_some() {
+            return self.park(id, Move::new(State::Escalated, error), None, None, now, step);
+        }
         if stumbles >= MAX_STUMBLES {
             let reason = format!("the plugin failed {MAX_STUMBLES} times to say what to do: {error}");
             let retry = self

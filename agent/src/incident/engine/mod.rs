@@ -7,6 +7,7 @@ mod attempts;
 mod findings;
 mod load;
 mod people;
+mod quarantine;
 mod restore;
 #[cfg(test)]
 mod tests;
@@ -22,7 +23,8 @@ pub(in crate::incident) use restore::{Begun, Change};
 use super::ident::Ids;
 use super::message::{Effect, Input, Question, Step, Topic};
 use super::{
-    About, Fault, Finding, Hold, Incident, Notice, NoticeKind, Plan, Recency, Record, Resolution, State, Terrain, Trip,
+    About, Fault, Finding, Hold, Incident, Notice, NoticeKind, Plan, Quarantine, Recency, Record, Resolution, State,
+    Terrain, Trip,
 };
 use crate::clock::{Now, Timestamp};
 use crate::config::{HostRules, Rules};
@@ -128,6 +130,8 @@ pub struct Engine {
     holds: Vec<Hold>,
     next_hold: i64,
     trip: Option<Trip>,
+    /// Plugins that are not called any more, by policy.
+    quarantines: BTreeMap<String, Quarantine>,
     ids: Ids,
 }
 
@@ -191,6 +195,11 @@ impl Engine {
                 let key = format!("plugin:{policy}");
                 let reason = format!("plugin under policy {policy}: {reason}");
                 notify(Notice { kind, at: now.wall, key, reason, incident: None, actions: vec![] }, step);
+            }
+            Input::Quarantined { plugin, rules, quarantine } => {
+                let Quarantine { policy, basis, digest, .. } = &quarantine;
+                let (name, basis, digest) = (policy.as_str().into(), basis.as_str().into(), digest.as_str().into());
+                self.quarantined(Office { name, plugin, rules, basis, digest }, quarantine, now, step);
             }
             Input::Told { token, actor, word } => {
                 let answer = self.told(word, &actor, now, step);

@@ -47,6 +47,7 @@ impl Engine {
                 self.park(&incident, to, None, None, now, step);
                 Ok(format!("incident {incident}: {reason}"))
             }
+            Word::Release { name, reason } => self.let_go(&name, &reason, actor, now, step),
             Word::Resolve { incident, reason } => {
                 let Some(case) = self.cases.get(&incident) else {
                     return Err(format!("incident {incident} is not open"));
@@ -108,6 +109,6 @@ impl Engine {
     }
 }
 
-fn said(what: &str, actor: &str, reason: &str) -> String {
+pub(super) fn said(what: &str, actor: &str, reason: &str) -> String {
     if reason.is_empty() { format!("{what} by {actor}") } else { format!("{what} by {actor}: {reason}") }
 }

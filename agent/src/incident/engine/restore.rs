@@ -9,7 +9,7 @@ use crate::config::HostRules;
 use crate::guard::{Chain, Waits};
 use crate::incident::ident::Ids;
 use crate::incident::message::Step;
-use crate::incident::{Hold, Incident, Recency, State, Terrain, Trip};
+use crate::incident::{Hold, Incident, Quarantine, Recency, State, Terrain, Trip};
 
 /// What the ledger remembers, for an engine to carry on with. Times are on the monotonic count.
 #[derive(Debug, Default)]
@@ -26,6 +26,8 @@ pub struct Past {
     pub next_hold: i64,
     /// The breaker's trip, if it is open.
     pub trip: Option<Trip>,
+    /// Plugins that are quarantined.
+    pub quarantines: Vec<Quarantine>,
     /// When a person closed the breaker the last time: what was before does not count for it any more.
     pub forgiven: Option<Duration>,
     /// Plans begun lately, in order.
@@ -94,6 +96,7 @@ impl Engine {
             holds: past.holds,
             next_hold: past.next_hold.max(1),
             trip: past.trip,
+            quarantines: past.quarantines.into_iter().map(|it| (it.policy.clone(), it)).collect(),
             ids: Ids::after(&past.last_id),
         };
         let mut step = Step::default();
@@ -136,14 +139,21 @@ impl Engine {
         self.due.insert((now.mono + ORPHAN_AFTER, Due::Orphans(policy.as_str().into())));
     }
 
-    /// An instance has come up, for the first time or again.
-    pub(super) fn arrived(&mut self, office: Office, now: Now, step: &mut Step) {
+    /// A policy is in force, with what it did before.
+    pub(super) fn open_office(&mut self, office: Office) {
         let (policy, rules) = (office.name.clone(), office.rules.clone());
         self.load.arrived(&policy, &rules);
         for (key, flaps) in self.load.flaps_of(&policy, &rules.flapping) {
             self.flaps.insert(key, flaps);
         }
-        self.offices.insert(policy.clone(), office);
+        self.offices.insert(policy, office);
+    }
+
+    /// An instance has come up, for the first time or again.
+    pub(super) fn arrived(&mut self, office: Office, now: Now, step: &mut Step) {
+        let (policy, rules) = (office.name.clone(), office.rules.clone());
+        self.free(&policy, None, "plugin or policy changed", now, step);
+        self.open_office(office);
         for id in self.cases_of(&policy) {
             if let Some(case) = self.cases.get_mut(&id)
                 && case.incident.state == State::Escalated

@@ -1,5 +1,7 @@
 //! The engine by itself: an injected clock, a scripted plugin, and a fake world instead of actuators.
 
+mod quarantine;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +16,8 @@ use crate::clock::{Now, Timestamp};
 use crate::config::{Backoff, Breaker, Budget, Flapping, HostRules, Mode, Pattern, Rules};
 use crate::guard::Chain;
 use crate::incident::{
-    Attempt, Cause, Effect, Fault, Finding, Ground, Incident, Input, NoticeKind, Plan, Question, Record, Recovery,
-    Reply, Resolution, Severity, State, Step, Terrain, Topic, Verdict, Word,
+    Attempt, Cause, Effect, Fault, Finding, Ground, Incident, Input, NoticeKind, Plan, Quarantine, Question, Record,
+    Recovery, Reply, Resolution, Severity, State, Step, Terrain, Topic, Verdict, Word,
 };
 
 /// The engine with everything it said so far.
@@ -105,7 +107,7 @@ impl Desk {
             match effect {
                 Effect::Ask(_, question) => self.questions.push(*question),
                 Effect::Perform(order) => self.orders.push(order),
-                Effect::Settled(_) => {}
+                Effect::Settled(_) | Effect::Release(_) => {}
                 Effect::Reply { answer, .. } => self.replies.push(answer),
             }
         }
@@ -131,6 +133,13 @@ impl Desk {
     fn arrive_as(&mut self, policy: &str, rules: Rules, basis: &str) {
         let (policy, plugin, rules, basis) = (policy.into(), "p".into(), Arc::new(rules), basis.into());
         self.give(Input::Arrived { policy, plugin, rules, basis, digest: "d".into() });
+    }
+
+    fn quarantine_as(&mut self, policy: &str, rules: Rules, basis: &str) {
+        let (plugin, rules, since) = ("p".into(), Arc::new(rules), at(self.now).wall);
+        let (policy, basis, reason) = (policy.to_owned(), basis.to_owned(), "5 strikes".to_owned());
+        let quarantine = Quarantine { policy, plugin: "p".into(), basis, digest: "d".into(), since, reason };
+        self.give(Input::Quarantined { plugin, rules, quarantine });
     }
 
     fn find(&mut self, finding: Finding) {
@@ -859,6 +868,8 @@ enum Happening {
     Wait(u64),
     Arrive { policy: u8, mode: u8, basis: u8 },
     Gone(u8),
+    Quarantine(u8),
+    Release(u8),
     Pause { target: Option<u8>, lasting: Option<u64> },
     Resume,
     CloseBreaker,
@@ -876,6 +887,8 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => (60..2000_u64).prop_map(Happening::Wait),
         2 => (0..2_u8, 0..3_u8, 0..2_u8).prop_map(|(policy, mode, basis)| Happening::Arrive { policy, mode, basis }),
         1 => (0..2_u8).prop_map(Happening::Gone),
+        1 => (0..2_u8).prop_map(Happening::Quarantine),
+        1 => (0..2_u8).prop_map(Happening::Release),
         1 => (proptest::option::of(0..4_u8), proptest::option::of(1..100_u64))
             .prop_map(|(target, lasting)| Happening::Pause { target, lasting }),
         2 => Just(Happening::Resume),
@@ -906,6 +919,8 @@ fn recalled(records: &[Record], now: Duration) -> Past {
             Record::Released { hold, .. } => past.holds.retain(|held| held.id != *hold),
             Record::Tripped(trip) => past.trip = Some(trip.clone()),
             Record::Closed { .. } => past.trip = None,
+            Record::Quarantined(quarantine) => past.quarantines.push(quarantine.clone()),
+            Record::Freed { policy, .. } => past.quarantines.retain(|it| it.policy != *policy),
             _ => {}
         }
         let Some(incident) = all.iter_mut().find(|incident| record.incident() == Some(&incident.id)) else { continue };
@@ -1008,7 +1023,7 @@ fn check_history(records: &[Record]) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    /// No schedule of findings, answers, outcomes, waits, reloads, holds, words and crashes reaches a forbidden move, begins
+    /// No schedule of findings, answers, outcomes, waits, reloads, quarantines, holds, words and crashes reaches a forbidden move, begins
     /// more attempts than allowed, exceeds a budget, has two plans on one target, acts in observe mode, under a hold or an
     /// open breaker, or without a yes in approve mode, has two open incidents of one fault, or resolves without a verdict of
     /// healthy, a clearing or a person's word.
@@ -1064,6 +1079,23 @@ proptest! {
                     desk.arrive_as(POLICIES[policy], rules(modes[policy]), &format!("basis {basis}"));
                 }
                 Happening::Gone(policy) => desk.give(Input::Gone { policy: POLICIES[usize::from(policy)].into() }),
+                Happening::Quarantine(policy) => {
+                    let policy = usize::from(policy);
+                    desk.quarantine_as(POLICIES[policy], rules(modes[policy]), "basis");
+                    for case in desk.engine.cases.values().filter(|case| case.incident.policy == POLICIES[policy]) {
+                        let state = case.incident.state;
+                        prop_assert!(matches!(state, Escalated | Recovering | Verifying | Orphaned), "{state}");
+                    }
+                }
+                Happening::Release(policy) => {
+                    let (policy, mode) = (POLICIES[usize::from(policy)], modes[usize::from(policy)]);
+                    let known = desk.engine.quarantines.contains_key(policy);
+                    let said = desk.say(Word::Release { name: policy.into(), reason: String::new() });
+                    prop_assert_eq!(said.is_ok(), known);
+                    if known {
+                        desk.arrive_as(policy, rules(mode), "basis");
+                    }
+                }
                 Happening::Pause { target, lasting } => {
                     let target = target.map(|target| TARGETS[usize::from(target)].to_owned());
                     let lasting = lasting.map(seconds);
@@ -1087,11 +1119,15 @@ proptest! {
                     desk = Desk { engine, now, records, questions: vec![], orders: vec![], replies: vec![] };
                     desk.take(first);
                     for (policy, mode) in POLICIES.into_iter().zip(modes) {
-                        desk.arrive_as(policy, rules(mode), "basis");
+                        match desk.engine.quarantines.contains_key(policy) {
+                            true => desk.quarantine_as(policy, rules(mode), "basis"),
+                            false => desk.arrive_as(policy, rules(mode), "basis"),
+                        }
                     }
                 }
             }
             let (holds, trip) = (desk.engine.holds.clone(), desk.engine.trip.clone());
+            let quarantined: Vec<String> = desk.engine.quarantines.keys().cloned().collect();
             for (n, record) in desk.records[before..].iter().enumerate() {
                 match record {
                     Record::Moved { to: Resolved, .. } => prop_assert!(may_resolve, "{record:?}"),
@@ -1099,6 +1135,7 @@ proptest! {
                         let incident = &desk.engine.cases[id].incident;
                         let mode = modes[usize::from(incident.policy == POLICIES[1])];
                         prop_assert!(mode != Mode::Observe, "{record:?} in {mode:?}");
+                        prop_assert!(!quarantined.contains(&incident.policy), "{record:?} in quarantine");
                         let reason = desk.records[..before + n].iter().rev().find_map(|record| match record {
                             Record::Moved { id: moved, reason, .. } if moved == id => Some(reason),
                             _ => None,

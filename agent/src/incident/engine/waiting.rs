@@ -43,7 +43,10 @@ impl Engine {
             State::Diagnosed => self.ask(id, Topic::Recover, step),
             // Somebody else is needed, or something else has to happen; unless policy or plugin are others by now.
             State::Deferred | State::AwaitingApproval | State::Escalated | State::Suppressed if changed => {
-                self.reopen(id, "policy or plugin changed", None, Topic::Recover, now, step);
+                let was_quarantined = case.incident.basis.ends_with(super::quarantine::MARK);
+                let reason =
+                    if was_quarantined { "its plugin is not quarantined any more" } else { "policy or plugin changed" };
+                self.reopen(id, reason, None, Topic::Recover, now, step);
             }
             // Still watched: what `detect` says to have cleared is resolved from here too.
             State::Deferred | State::AwaitingApproval | State::Escalated | State::Suppressed => match case.next {

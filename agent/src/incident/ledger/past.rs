@@ -26,6 +26,7 @@ pub(super) fn past(connection: &Connection, now: Now) -> Result<Past, LedgerErro
         open: read::open_incidents(connection)?,
         recency: read::recency(connection, now)?,
         holds,
+        quarantines: read::quarantines(connection)?,
         next_hold,
         trip,
         begun: begun(connection, now, since)?,

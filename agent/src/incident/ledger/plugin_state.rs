@@ -1,57 +1,94 @@
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::ops::Deref;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-/// Longest key, in bytes.
-const MAX_KEY: usize = 128;
-/// Longest value, in bytes.
-const MAX_VALUE: usize = 64 * 1024;
-/// Most keys of one policy.
-const MAX_KEYS: u32 = 256;
+/// What a policy's plugin may keep, and how long it may wait for that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// Most keys.
+    pub keys: usize,
+    /// Most bytes of one value.
+    pub value: usize,
+    /// Most bytes of keys and values together.
+    pub bytes: usize,
+    /// How long to wait while others read or write.
+    pub patience: Duration,
+}
+
+impl Quota {
+    /// Longest key, in bytes.
+    pub const KEY: usize = 128;
+}
+
+impl Default for Quota {
+    fn default() -> Self {
+        Self { keys: 256, value: 64 << 10, bytes: 4 << 20, patience: Duration::from_millis(500) }
+    }
+}
 
 /// The plugins' durable state: a small map for each policy. What was set outlives plugin and agent when a call returns; a
 /// power cut may take back the last of it.
 #[derive(Debug)]
-pub struct PluginState(Mutex<Connection>);
+pub struct PluginState {
+    /// Not there while somebody uses it: whoever waits for it can give up, which waiting for a lock cannot.
+    connection: Mutex<Option<Connection>>,
+    back: Condvar,
+}
 
 impl PluginState {
     pub(super) fn new(connection: Connection) -> Self {
-        Self(Mutex::new(connection))
+        Self { connection: Mutex::new(Some(connection)), back: Condvar::new() }
     }
 
     /// The value of a key.
-    pub fn get(&self, policy: &str, key: &str) -> Result<Option<Vec<u8>>, String> {
-        let connection = self.connection();
+    pub fn get(&self, policy: &str, key: &str, quota: &Quota) -> Result<Option<Vec<u8>>, String> {
+        let connection = self.borrow(quota.patience)?;
         let mut select = connection
             .prepare_cached("SELECT value FROM plugin_state WHERE policy = ?1 AND key = ?2")
             .map_err(|error| error.to_string())?;
         select.query_row([policy, key], |row| row.get(0)).optional().map_err(|error| error.to_string())
     }
 
-    /// Stores a value, within the limits.
-    pub fn set(&self, policy: &str, key: &str, value: &[u8]) -> Result<(), String> {
-        if key.len() > MAX_KEY {
-            return Err(format!("a key of {} bytes is longer than {MAX_KEY}", key.len()));
+    /// Stores a value, within the quota.
+    pub fn set(&self, policy: &str, key: &str, value: &[u8], quota: &Quota) -> Result<(), String> {
+        if key.len() > Quota::KEY {
+            return Err(format!("a key of {} bytes is longer than {}", key.len(), Quota::KEY));
         }
-        if value.len() > MAX_VALUE {
-            return Err(format!("a value of {} bytes is longer than {MAX_VALUE}", value.len()));
+        if value.len() > quota.value {
+            return Err(format!("a value of {} bytes is longer than {}", value.len(), quota.value));
         }
-        let connection = self.connection();
-        // A key that is there may be written again when the map is full.
-        let stored = connection
+        let connection = self.borrow(quota.patience)?;
+        // A key that is there may be written again when the map is full. SQLite tells a value's length without reading it.
+        let (keys, bytes): (i64, i64) = connection
             .prepare_cached(
-                "INSERT INTO plugin_state (policy, key, value)
-                 SELECT ?1, ?2, ?3 WHERE (SELECT count(*) FROM plugin_state WHERE policy = ?1 AND key <> ?2) < ?4
+                "SELECT count(*), coalesce(sum(length(CAST(key AS BLOB)) + length(value)), 0)
+                 FROM plugin_state WHERE policy = ?1 AND key <> ?2",
+            )
+            .and_then(|mut select| select.query_row([policy, key], |row| Ok((row.get(0)?, row.get(1)?))))
+            .map_err(|error| error.to_string())?;
+        let count = |number| usize::try_from(number).unwrap_or(usize::MAX);
+        let (keys, bytes) = (count(keys), count(bytes).saturating_add(key.len() + value.len()));
+        if keys >= quota.keys {
+            return Err(format!("there are {keys} keys already; at most {}", quota.keys));
+        }
+        if bytes > quota.bytes {
+            return Err(format!("there would be {bytes} bytes in all; at most {}", quota.bytes));
+        }
+        connection
+            .prepare_cached(
+                "INSERT INTO plugin_state (policy, key, value) VALUES (?1, ?2, ?3)
                  ON CONFLICT (policy, key) DO UPDATE SET value = excluded.value",
             )
-            .and_then(|mut insert| insert.execute(params![policy, key, value, MAX_KEYS]))
-            .map_err(|error| error.to_string())?;
-        if stored == 0 { Err(format!("there are {MAX_KEYS} keys already")) } else { Ok(()) }
+            .and_then(|mut insert| insert.execute(params![policy, key, value]))
+            .map(|_| ())
+            .map_err(|error| error.to_string())
     }
 
     /// Forgets a key.
-    pub fn delete(&self, policy: &str, key: &str) -> Result<(), String> {
-        self.connection()
+    pub fn delete(&self, policy: &str, key: &str, quota: &Quota) -> Result<(), String> {
+        self.borrow(quota.patience)?
             .prepare_cached("DELETE FROM plugin_state WHERE policy = ?1 AND key = ?2")
             .and_then(|mut delete| delete.execute([policy, key]))
             .map(|_| ())
@@ -59,15 +96,76 @@ impl PluginState {
     }
 
     /// Every key, in order.
-    pub fn keys(&self, policy: &str) -> Result<Vec<String>, String> {
-        let connection = self.connection();
+    pub fn keys(&self, policy: &str, quota: &Quota) -> Result<Vec<String>, String> {
+        let connection = self.borrow(quota.patience)?;
         let keys = connection
             .prepare_cached("SELECT key FROM plugin_state WHERE policy = ?1 ORDER BY key")
             .and_then(|mut select| select.query_map([policy], |row| row.get(0))?.collect());
         keys.map_err(|error: rusqlite::Error| error.to_string())
     }
 
-    fn connection(&self) -> MutexGuard<'_, Connection> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The connection, once nobody else has it. A disk that stands still holds up the one who waits for it, not all others.
+    fn borrow(&self, patience: Duration) -> Result<Borrowed<'_>, String> {
+        let lock = self.lock();
+        let (mut lock, _) = self
+            .back
+            .wait_timeout_while(lock, patience, |connection| connection.is_none())
+            .unwrap_or_else(PoisonError::into_inner);
+        let late = || format!("the state was in use for longer than {} ms", patience.as_millis());
+        let borrowed = Borrowed { connection: Some(lock.take().ok_or_else(late)?), of: self };
+        drop(lock);
+        // The engine's own writes are waited for just as long.
+        borrowed.busy_timeout(patience).map_err(|error| error.to_string())?;
+        Ok(borrowed)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Connection>> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The connection in use, given back when this is dropped.
+struct Borrowed<'a> {
+    connection: Option<Connection>,
+    of: &'a PluginState,
+}
+
+impl Deref for Borrowed<'_> {
+    type Target = Connection;
+
+    #[expect(clippy::expect_used, reason = "it is only taken when this is dropped")]
+    fn deref(&self) -> &Connection {
+        self.connection.as_ref().expect("a connection")
+    }
+}
+
+impl Drop for Borrowed<'_> {
+    fn drop(&mut self) {
+        *self.of.lock() = self.connection.take();
+        self.of.back.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::incident::ledger::Ledger;
+
+    #[test]
+    fn who_cannot_have_it_in_time_is_told_so_and_who_comes_later_gets_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = Ledger::open(dir.path()).unwrap().plugin_state().unwrap();
+        let quota = Quota { patience: Duration::from_millis(20), ..Quota::default() };
+        let stuck = state.borrow(quota.patience).unwrap();
+        let error = state.set("web", "a", b"1", &quota).unwrap_err();
+        assert!(error.contains("in use for longer than 20 ms"), "{error}");
+        drop(stuck);
+        state.set("web", "a", b"1", &quota).unwrap();
+        // The engine's connection writes and does not come to an end.
+        let other = Connection::open(dir.path().join("ledger.sqlite")).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let error = state.set("web", "a", b"2", &quota).unwrap_err();
+        assert!(error.contains("locked"), "{error}");
+        assert_eq!(state.get("web", "a", &quota).unwrap().as_deref(), Some(&b"1"[..]));
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{FILE, LedgerError, schema};
 use crate::action::Evidence;
 use crate::clock::{Now, Timestamp};
-use crate::incident::{Attempt, Fault, Hold, Incident, Recency, Resolution, Severity, State, Trip};
+use crate::incident::{Attempt, Fault, Hold, Incident, Quarantine, Recency, Resolution, Severity, State, Trip};
 
 /// Attempts older than this do not make a new one wait any more, whatever a policy's backoff says: no wait is that long.
 const RECENT: Duration = Duration::from_secs(24 * 3600);
@@ -287,6 +287,24 @@ impl LedgerReader {
         })
         .collect()
     }
+}
+
+/// The plugins that are quarantined.
+pub(super) fn quarantines(connection: &Connection) -> Result<Vec<Quarantine>, LedgerError> {
+    let mut select = connection.prepare(
+        "SELECT policy, plugin, basis, digest, since, reason FROM quarantine WHERE ended_at IS NULL ORDER BY id",
+    )?;
+    let rows = select.query_map([], |row| {
+        Ok(Quarantine {
+            policy: row.get(0)?,
+            plugin: row.get(1)?,
+            basis: row.get(2)?,
+            digest: row.get(3)?,
+            since: timestamp(row.get(4)?),
+            reason: row.get(5)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// The holds that are in force, and the breaker's trip if it is open.

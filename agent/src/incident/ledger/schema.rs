@@ -169,6 +169,22 @@ const MIGRATIONS: &[M<'static>] = &[
      CREATE INDEX attempt_report ON attempt (started_at, kinds, worked);
      CREATE INDEX notice_at ON notice (at);",
     ),
+    // Plugins that failed too often.
+    M::up(
+        "CREATE TABLE quarantine (
+        id          INTEGER PRIMARY KEY,
+        policy      TEXT NOT NULL,
+        plugin      TEXT NOT NULL,
+        basis       TEXT NOT NULL,  -- digest of policy and plugin
+        digest      TEXT NOT NULL,  -- of the plugin alone
+        since       INTEGER NOT NULL,
+        reason      TEXT NOT NULL,
+        ended_at    INTEGER,
+        ended_by    TEXT,           -- NULL where no person did
+        ended_why   TEXT
+     ) STRICT;
+     CREATE INDEX quarantine_open ON quarantine (policy) WHERE ended_at IS NULL;",
+    ),
 ];
 
 /// Brings a ledger to the newest schema; one that is newer than this agent is refused.

@@ -179,20 +179,28 @@ fn plugin_state_is_kept_apart_bounded_and_durable() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(dir.path()).unwrap();
     let state = ledger.plugin_state().unwrap();
-    state.set("web", "a", b"1").unwrap();
-    state.set("web", "a", b"2").unwrap();
-    state.set("db", "a", b"3").unwrap();
-    assert_eq!(state.get("web", "a").unwrap().as_deref(), Some(&b"2"[..]));
-    assert!(state.set("web", &"k".repeat(129), b"").unwrap_err().contains("128"));
-    assert!(state.set("web", "big", &vec![0; 65537]).unwrap_err().contains("65536"));
+    let quota = Quota::default();
+    let set = |policy: &str, key: &str, value: &[u8]| state.set(policy, key, value, &quota);
+    set("web", "a", b"1").unwrap();
+    set("web", "a", b"2").unwrap();
+    set("db", "a", b"3").unwrap();
+    assert_eq!(state.get("web", "a", &quota).unwrap().as_deref(), Some(&b"2"[..]));
+    assert!(set("web", &"k".repeat(129), b"").unwrap_err().contains("128"));
+    assert!(set("web", "big", &vec![0; 65537]).unwrap_err().contains("65536"));
     for n in 1..256 {
-        state.set("web", &format!("k{n}"), b"").unwrap();
+        set("web", &format!("k{n}"), b"").unwrap();
     }
-    assert!(state.set("web", "one more", b"").unwrap_err().contains("256"));
-    state.set("web", "a", b"4").unwrap();
-    state.delete("web", "k1").unwrap();
+    assert!(set("web", "one more", b"").unwrap_err().contains("256"));
+    set("web", "a", b"4").unwrap();
+    state.delete("web", "k1", &quota).unwrap();
+    let full = Quota { bytes: 10, ..quota };
+    state.set("small", "key", b"1234567", &full).unwrap();
+    let error = state.set("small", "k", b"", &full).unwrap_err();
+    assert!(error.contains("11 bytes in all; at most 10"), "{error}");
+    // What is written again does not count twice.
+    state.set("small", "key", b"7654321", &full).unwrap();
     drop((state, ledger));
     let state = Ledger::open(dir.path()).unwrap().plugin_state().unwrap();
-    assert_eq!(state.keys("web").unwrap().len(), 255);
-    assert_eq!(state.get("web", "a").unwrap().as_deref(), Some(&b"4"[..]));
+    assert_eq!(state.keys("web", &quota).unwrap().len(), 255);
+    assert_eq!(state.get("web", "a", &quota).unwrap().as_deref(), Some(&b"4"[..]));
 }

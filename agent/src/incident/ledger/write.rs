@@ -105,6 +105,19 @@ pub(super) fn record(transaction: &Connection, record: &Record) -> Result<(), Le
                 transaction.prepare_cached("UPDATE trip SET closed_at = ?1, closed_by = ?2 WHERE closed_at IS NULL")?;
             update.execute(params![nanos(*at), actor])?;
         }
+        Record::Quarantined(it) => {
+            let mut insert = transaction.prepare_cached(
+                "INSERT INTO quarantine (policy, plugin, basis, digest, since, reason) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?;
+            insert.execute(params![it.policy, it.plugin, it.basis, it.digest, nanos(it.since), it.reason])?;
+        }
+        Record::Freed { policy, at, reason, actor } => {
+            let mut update = transaction.prepare_cached(
+                "UPDATE quarantine SET ended_at = ?2, ended_by = ?3, ended_why = ?4
+                 WHERE policy = ?1 AND ended_at IS NULL",
+            )?;
+            update.execute(params![policy, nanos(*at), actor, reason])?;
+        }
         Record::Notice(notice) => {
             let mut insert =
                 transaction.prepare_cached("INSERT INTO notice (at, kind, key, notice) VALUES (?1, ?2, ?3, ?4)")?;

@@ -6,9 +6,10 @@ use regex::RegexBuilder;
 use serde::{Deserialize, Serialize};
 
 use super::bindings::salve::plugin::types as wire;
+use super::weight::Weigh;
 use crate::action::Action;
 use crate::incident::{Cause, Fault, Finding, Plan, Recovery, Severity, Verdict};
-use crate::plugin::limits;
+use crate::plugin::limits::{self, Limits};
 use crate::signal::{Attribute, Selector, Subscription, Value};
 
 /// An answer that cannot be accepted.
@@ -43,11 +44,12 @@ pub(in crate::plugin) fn description(description: wire::Description) -> Descript
 }
 
 /// What an instance wants to be told.
-pub(in crate::plugin) fn subscription(subscription: wire::Subscription) -> Result<Subscription, Malformed> {
+pub(in crate::plugin) fn subscription(
+    subscription: wire::Subscription,
+    limits: &Limits,
+) -> Result<Subscription, Malformed> {
     let count = subscription.metrics.len() + subscription.events.len();
-    if count > limits::SELECTORS {
-        return Err(Malformed(format!("a subscription of {count} selectors; at most {}", limits::SELECTORS)));
-    }
+    at_most("selectors", count, limits.selectors)?;
     Ok(Subscription {
         metrics: subscription.metrics.into_iter().map(selector).collect::<Result<_, _>>()?,
         events: subscription.events.into_iter().map(selector).collect::<Result<_, _>>()?,
@@ -63,11 +65,18 @@ fn selector(selector: wire::Selector) -> Result<Selector, Malformed> {
     Ok(own.with_body(body))
 }
 
+/// Refuses an answer of too many bytes.
+pub(in crate::plugin) fn not_too_heavy(answer: &impl Weigh, limits: &Limits) -> Result<(), Malformed> {
+    at_most("bytes", answer.weight(), limits.answer)
+}
+
+fn at_most(what: &str, count: usize, most: usize) -> Result<(), Malformed> {
+    if count > most { Err(Malformed(format!("{count} {what}; at most {most}"))) } else { Ok(()) }
+}
+
 /// What `detect` found.
-pub(in crate::plugin) fn findings(findings: Vec<wire::Finding>) -> Result<Vec<Finding>, Malformed> {
-    if findings.len() > limits::FINDINGS {
-        return Err(Malformed(format!("{} findings in one answer; at most {}", findings.len(), limits::FINDINGS)));
-    }
+pub(in crate::plugin) fn findings(findings: Vec<wire::Finding>, limits: &Limits) -> Result<Vec<Finding>, Malformed> {
+    at_most("findings", findings.len(), limits.findings)?;
     let finding = |finding| {
         Ok(match finding {
             wire::Finding::Present(found) => Finding::Present(fault(found)?),
@@ -80,7 +89,7 @@ pub(in crate::plugin) fn findings(findings: Vec<wire::Finding>) -> Result<Vec<Fi
 }
 
 /// What `diagnose` answered; more than a person reads is cut.
-pub(in crate::plugin) fn causes(causes: Vec<wire::Cause>) -> Vec<Cause> {
+pub(in crate::plugin) fn causes(causes: Vec<wire::Cause>, limits: &Limits) -> Vec<Cause> {
     let cause = |cause: wire::Cause| Cause {
         summary: text(cause.summary),
         path: cause.path.into_iter().take(limits::ATTRIBUTES).map(text).collect(),
@@ -88,20 +97,14 @@ pub(in crate::plugin) fn causes(causes: Vec<wire::Cause>) -> Vec<Cause> {
         confidence: if cause.confidence.is_nan() { 0.0 } else { cause.confidence.clamp(0.0, 1.0) },
         evidence: attributes(cause.evidence),
     };
-    causes.into_iter().take(limits::CAUSES).map(cause).collect()
+    causes.into_iter().take(limits.causes).map(cause).collect()
 }
 
 /// What `recover` answered.
-pub(in crate::plugin) fn recovery(recovery: wire::Recovery) -> Result<Recovery, Malformed> {
+pub(in crate::plugin) fn recovery(recovery: wire::Recovery, limits: &Limits) -> Result<Recovery, Malformed> {
     Ok(match recovery {
         wire::Recovery::Act(plan) => {
-            if plan.actions.len() > limits::ACTIONS {
-                return Err(Malformed(format!(
-                    "a plan of {} actions; at most {}",
-                    plan.actions.len(),
-                    limits::ACTIONS
-                )));
-            }
+            at_most("actions", plan.actions.len(), limits.actions)?;
             Recovery::Act(Plan {
                 actions: plan.actions.into_iter().map(action).collect::<Result<_, _>>()?,
                 settle: wait(plan.settle),
@@ -123,9 +126,14 @@ pub(in crate::plugin) fn verdict(verdict: wire::Verdict) -> Verdict {
 }
 
 /// Text for people, cut to the limit.
-pub(in crate::plugin) fn text(mut text: String) -> String {
-    if text.len() > limits::TEXT {
-        let cut = (0..=limits::TEXT).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+pub(in crate::plugin) fn text(text: String) -> String {
+    cut(text, limits::TEXT)
+}
+
+/// The first `most` bytes of a text.
+pub(in crate::plugin) fn cut(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        let cut = (0..=most).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         text.truncate(cut);
         text.push('…');
     }
@@ -204,12 +212,16 @@ mod tests {
         }
     }
 
+    fn read(found: Vec<wire::Finding>) -> Result<Vec<Finding>, Malformed> {
+        findings(found, &Limits::default())
+    }
+
     #[test]
     fn names_that_name_nothing_are_refused_and_text_is_cut() {
         for kind in ["", "a\nb", "a\0", &"k".repeat(257)] {
-            assert!(findings(vec![wire::Finding::Present(wire_fault(kind))]).is_err(), "{kind:?}");
+            assert!(read(vec![wire::Finding::Present(wire_fault(kind))]).is_err(), "{kind:?}");
         }
-        let Finding::Present(fault) = findings(vec![wire::Finding::Present(wire_fault("k"))]).unwrap().remove(0) else {
+        let Finding::Present(fault) = read(vec![wire::Finding::Present(wire_fault("k"))]).unwrap().remove(0) else {
             panic!("present")
         };
         assert_eq!(fault.summary.chars().count(), limits::TEXT + 1);
@@ -222,10 +234,20 @@ mod tests {
     fn absurd_plans_are_refused_and_absurd_times_shortened() {
         let action = wire::Action { kind: "service.restart".into(), target: "x".into(), parameters: vec![] };
         let plan = |count| wire::Plan { actions: vec![action.clone(); count], settle: u64::MAX, deadline: u64::MAX };
-        assert!(recovery(wire::Recovery::Act(plan(17))).is_err());
-        let Ok(Recovery::Act(plan)) = recovery(wire::Recovery::Act(plan(16))) else { panic!("a plan") };
+        let recovery = |count| recovery(wire::Recovery::Act(plan(count)), &Limits::default());
+        assert_eq!(recovery(17), Err(Malformed("17 actions; at most 16".into())));
+        let Ok(Recovery::Act(plan)) = recovery(16) else { panic!("a plan") };
         assert_eq!((plan.settle, plan.deadline), (limits::LONGEST_WAIT, limits::LONGEST_WAIT));
         let cleared = wire::Finding::Cleared(("k".into(), "t".into()));
-        assert!(findings(vec![cleared; limits::FINDINGS + 1]).is_err());
+        assert!(read(vec![cleared.clone(); 257]).is_err());
+        let limits = Limits { findings: 1, causes: 1, selectors: 0, answer: 100, ..Limits::default() };
+        assert!(findings(vec![cleared.clone(); 2], &limits).is_err() && findings(vec![cleared], &limits).is_ok());
+        let cause = wire::Cause { summary: "c".into(), path: vec![], confidence: f64::NAN, evidence: vec![] };
+        assert_eq!(causes(vec![cause; 9], &limits).len(), 1);
+        let selector = wire::Selector { name: "n".into(), matching: vec![], body: None };
+        let all = wire::Subscription { metrics: vec![selector], events: vec![], every: 0 };
+        assert!(subscription(all, &limits).is_err());
+        assert!(not_too_heavy(&wire::Verdict::Unhealthy("y".repeat(100)), &limits).is_err());
+        assert!(not_too_heavy(&wire::Verdict::Unhealthy("y".repeat(90)), &limits).is_ok());
     }
 }

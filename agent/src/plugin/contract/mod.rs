@@ -3,9 +3,12 @@
 pub(super) mod bindings;
 mod decode;
 mod encode;
+mod weight;
 
 pub use decode::Description;
 pub(super) use decode::{
-    Malformed, attributes as decoded, causes, description, findings, recovery, subscription, text, verdict,
+    Malformed, attributes as decoded, causes, cut, description, findings, not_too_heavy, recovery, subscription, text,
+    verdict,
 };
 pub(super) use encode::{attributes, batch, incident, past};
+pub(super) use weight::Weigh;

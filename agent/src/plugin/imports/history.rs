@@ -14,19 +14,21 @@ const BOUNDS: Bounds =
 impl History for Host {
     fn query(&mut self, metric: String, matching: Vec<Attribute>, window: u64) -> wasmtime::Result<Vec<Past>> {
         let selector = Selector::new(&metric, decoded(matching));
-        let found = self.interfaces.history.past(
-            &selector,
-            Duration::from_millis(window),
-            // The time of the call, as everything else the guest sees.
-            self.moment.at(),
-            BOUNDS,
-        );
-        let mut size = 0;
-        let told = found.into_iter().map(contract::past).take_while(|past| {
-            size += weight(past);
-            size <= limits::HOSTCALL_FUEL
-        });
-        Ok(told.collect())
+        self.timed(|host, _| {
+            let found = host.interfaces.history.past(
+                &selector,
+                Duration::from_millis(window),
+                // The time of the call, as everything else the guest sees.
+                host.moment.at(),
+                BOUNDS,
+            );
+            let mut size = 0;
+            let told = found.into_iter().map(contract::past).take_while(|past| {
+                size += weight(past);
+                size <= host.limits.transfer
+            });
+            Ok(told.collect())
+        })
     }
 }
 

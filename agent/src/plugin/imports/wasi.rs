@@ -52,8 +52,9 @@ impl HostMonotonicClock for Moment {
     }
 }
 
-/// No files, network, environment or arguments (the builder's defaults); output goes nowhere; random numbers from `seed`.
-pub(super) fn inert(moment: &Moment, seed: [u8; 32]) -> WasiCtx {
+/// No files, network, environment or arguments (the builder's defaults); output goes nowhere; random numbers from `seed`, at
+/// most so many bytes at once.
+pub(super) fn inert(moment: &Moment, seed: [u8; 32], most: usize) -> WasiCtx {
     let short = u128::from_le_bytes(std::array::from_fn(|at| seed.get(at).copied().unwrap_or(0)));
     WasiCtx::builder()
         .wall_clock(moment.clone())
@@ -61,6 +62,7 @@ pub(super) fn inert(moment: &Moment, seed: [u8; 32]) -> WasiCtx {
         .secure_random(StdRng::from_seed(seed))
         .insecure_random(StdRng::from_seed(seed))
         .insecure_random_seed(short)
+        .max_random_size(most as u64)
         .allow_tcp(false)
         .allow_udp(false)
         .build()
