@@ -466,6 +466,12 @@ mod tests {
         host.process(31, "nginx", "S", 400).unit("shop.service");
         host.process(32, "cat", "S", 400).unit("web.service");
         assert_eq!(look(31), [1.0, 0.0]);
+        // All of them together are one that is replaced.
+        host.end(7);
+        host.end(19);
+        host.process(40, "nginx", "S", 500).unit("web.service");
+        host.process(41, "nginx", "S", 500).parent(40).unit("web.service");
+        assert_eq!(look(40), [1.0, 1.0]);
     }
 
     #[test]
