@@ -4,7 +4,7 @@
 //!
 //! | fault | when |
 //! |---|---|
-//! | `container.down` | it ended with an error, and nobody stopped it |
+//! | `container.down` | it ended with an error, nobody stopped it, and its own restart policy does not bring it back |
 //! | `container.unhealthy` | its health check has failed for `unhealthy-for` |
 //! | `container.restart-loop` | it died or was restarted `restarts` times `within` a time |
 //! | `container.oom` | the kernel killed a process of it for want of memory, and it runs on (a warning) |
@@ -144,12 +144,14 @@ impl Remediator for ContainerHealth {
         let now = self.now.max(incident.at());
         let Some(container) = self.containers.get(name) else { return Verdict::Undecided };
         let is_old = incident.acted_since(container.seen.since);
+        let acted = incident.last_action_ended().unwrap_or_default();
+        let unhealthy_since = container.unhealthy_since.unwrap_or(now).max(acted);
         let verdict = match container.seen.standing() {
             // Somebody stopped or removed it while it was being healed: what they want is what is.
             Standing::Left => Verdict::Healthy,
             Standing::Moving | Standing::Starting | Standing::Unknown => Verdict::Undecided,
             Standing::Up if incident.fault.kind == LOOP => {
-                let since = container.up_since.unwrap_or(now).max(incident.last_action_ended().unwrap_or_default());
+                let since = container.up_since.unwrap_or(now).max(acted);
                 if now.saturating_sub(since) >= *self.config.steady { Verdict::Healthy } else { Verdict::Undecided }
             }
             Standing::Up if incident.fault.kind == OOM && container.oom.is_some() => {
@@ -160,6 +162,10 @@ impl Remediator for ContainerHealth {
             Standing::Up => Verdict::Healthy,
             // What the last action did may have changed that, and word of it be on its way.
             Standing::Down | Standing::Unhealthy if is_old => Verdict::Undecided,
+            // It has the same patience as before: a health check of the old run may have ended within the new one.
+            Standing::Unhealthy if now.saturating_sub(unhealthy_since) < *self.config.unhealthy_for => {
+                Verdict::Undecided
+            }
             Standing::Down => Verdict::Unhealthy(format!("{name} is down: {}", container.seen.end().0)),
             Standing::Unhealthy => Verdict::Unhealthy(format!("{name} is unhealthy")),
         };
@@ -222,6 +228,12 @@ impl ContainerHealth {
             // A part of what is being done about it, or about something else; if it stays so, it counts.
             Standing::Down | Standing::Unhealthy
                 if container.seen.is_echo && now.saturating_sub(container.seen.since) < *config.deadline =>
+            {
+                return;
+            }
+            // Its engine is about to start it again; what comes of that is told soon, or else it counts.
+            Standing::Down
+                if !loops && container.seen.comes_back() && now.saturating_sub(container.seen.since) < ENGINES_TURN =>
             {
                 return;
             }

@@ -226,6 +226,57 @@ fn it_is_well_when_it_runs_and_its_health_check_agrees() {
 }
 
 #[test]
+fn one_that_its_own_policy_brings_back_is_left_to_it_until_that_gives_up() {
+    let died = |policy: &str, restarts: i64| {
+        exited(1).with("container.restart_policy", policy).with("container.restarts", restarts)
+    };
+    for (policy, restarts, is_left) in [
+        ("always", 9, true),
+        ("unless-stopped", 0, true),
+        ("on-failure", 9, true),
+        ("on-failure:3", 2, true),
+        ("on-failure:3", 3, false),
+        ("on-failure:x", 9, true),
+        ("never", 0, false),
+    ] {
+        let mut plugin = plugin();
+        let expected = (!is_left).then_some("container.down");
+        assert_eq!(raised(&plugin.event(died(policy, restarts))), expected, "{policy} {restarts}");
+        // It has not come back all the same.
+        plugin.pass(Duration::from_secs(5));
+        let later = raised(&plugin.batch(&[], vec![])).or(expected).map(str::to_owned);
+        assert_eq!(later.as_deref(), Some("container.down"), "{policy} {restarts}");
+    }
+    let mut plugin = plugin();
+    for restarts in 0..4 {
+        let findings = plugin.batch(&[], vec![self::died(), died("on-failure:4", restarts)]);
+        assert_eq!(raised(&findings), None, "{restarts}");
+    }
+    let findings = plugin.batch(&[], vec![self::died(), died("on-failure:4", 4)]);
+    assert_eq!(raised(&findings), Some("container.restart-loop"), "so many deaths are a loop");
+}
+
+#[test]
+fn a_health_check_of_the_run_before_is_no_verdict_on_the_restart() {
+    let mut plugin = plugin();
+    plugin.event(health("unhealthy"));
+    plugin.pass(Duration::from_secs(40));
+    assert_eq!(raised(&plugin.batch(&[], vec![])), Some("container.unhealthy"));
+    let attempt = restart(&mut plugin, "container.unhealthy");
+    let mut verify = |plugin: &mut Harness<ContainerHealth>, event: Event, pass: u64| {
+        plugin.pass(Duration::from_secs(pass));
+        plugin.event(event);
+        plugin.verify(&fault("container.unhealthy"), vec![attempt.clone()])
+    };
+    assert_eq!(verify(&mut plugin, health("starting"), 1), Verdict::Undecided);
+    // Podman counts the check that the restart has cut off as one of the new run.
+    assert_eq!(verify(&mut plugin, health("unhealthy"), 1), Verdict::Undecided);
+    assert_eq!(verify(&mut plugin, health("healthy"), 5), Verdict::Healthy);
+    assert_eq!(verify(&mut plugin, health("unhealthy"), 1), Verdict::Undecided);
+    assert!(matches!(verify(&mut plugin, health("unhealthy"), 30), Verdict::Unhealthy(_)));
+}
+
+#[test]
 fn an_echo_that_stays_is_a_fault() {
     let mut plugin = plugin();
     assert_eq!(raised(&plugin.event(echo(exited(1)))), None);
