@@ -45,6 +45,8 @@ const KINDS: [&str; 4] = [DOWN, UNHEALTHY, LOOP, OOM];
 
 /// How long a container engine that is already doing something about a container is left to it.
 const ENGINES_TURN: Duration = Duration::from_secs(2);
+/// How long one that died may take to be started again by its own restart policy, on a host that is busy.
+const COMES_BACK: Duration = Duration::from_secs(10);
 /// How many containers are kept track of; beyond that new ones are not.
 const MAX_CONTAINERS: usize = 1024;
 
@@ -214,9 +216,9 @@ impl ContainerHealth {
 
     /// What is wrong with a container now, and what is not any more.
     fn judge(&mut self, name: &str, findings: &mut Vec<Finding>) {
-        let deaths = self.deaths.count(name, self.now);
         let (now, config) = (self.now, &self.config);
         let Some(container) = self.containers.get_mut(name) else { return };
+        let deaths = self.deaths.count(name, now, container.seen.standing() == Standing::Down);
         if container.oom.is_some_and(|oom| now.saturating_sub(oom) > *config.within) {
             container.oom = None;
         }
