@@ -1,7 +1,7 @@
 //! The stock plugin `clock-drift`, with the clock of this machine as it is, and with one that is off. Nobody's clock is
 //! changed: the second is what the agent alone is told when it asks the kernel.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "the helpers of tests fail as the tests do")]
+#![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -14,8 +14,8 @@ const LEAK: (&str, u16) = ("leak.service", 7001);
 const PEAK: (&str, u16) = ("peak.service", 7002);
 const MIB: f64 = 1048576.0;
 
-/// Writes values of 1 KiB each under keys that begin with `prefix`; returns when Redis holds them.
-const FILL: &str = "for i = 1, ARGV[2] do redis.call('SET', ARGV[1] .. ':' .. i, string.rep('x', 1024)) end";
+/// Writes values under keys that begin with the first argument, as many as the second says, each of as many bytes as the third.
+const FILL: &str = "for i = 1, ARGV[2] do redis.call('SET', ARGV[1] .. ':' .. i, string.rep('x', ARGV[3])) end";
 
 /// A Redis of the test's own, which forgets when it ends; its limit only keeps a test that fails from taking everything.
 fn start_redis(host: &Host, (unit, port): (&str, u16)) {
@@ -40,14 +40,14 @@ fn a_redis_that_leaks_is_restarted_gracefully_and_one_with_a_load_peak_is_not() 
     let Some(host) = lab::host_or_skip("leaks") else { return };
     start_redis(&host, LEAK);
     start_redis(&host, PEAK);
-    // A client that never deletes what it writes: some 2 MiB a second.
+    // A client that never deletes what it writes: some 3 MiB a second.
     let feed = format!(
-        "n=0; while :; do n=$((n+1)); redis-cli -p {} EVAL \"{FILL}\" 0 $n 200 >/dev/null; sleep 0.1; done\n",
+        "n=0; while :; do n=$((n+1)); redis-cli -p {} EVAL \"{FILL}\" 0 $n 300 1024 >/dev/null; sleep 0.1; done\n",
         LEAK.1
     );
     host.write("/feed", feed).unwrap();
     host.write_unit("feed.service", "[Service]\nExecStart=sh /feed\n").unwrap();
-    let tables = "[config]\nservices = [\"leak.service\", \"peak.service\"]\nlimit = \"400MiB\"\nwindow = \"30s\"\n\
+    let tables = "[config]\nservices = [\"leak.service\", \"peak.service\"]\nlimit = \"400MiB\"\nwindow = \"24s\"\n\
                   at-least = \"8MiB\"\nhorizon = \"30m\"\nfor = \"0s\"\nurgent = \"1s\"\nquiet-cpu = 0.5\n\
                   settle = \"100ms\"\ndeadline = \"30s\"\n\
                   [grant]\nactions = [\"service.restart:leak.service\", \"service.restart:peak.service\"]";
@@ -58,8 +58,8 @@ fn a_redis_that_leaks_is_restarted_gracefully_and_one_with_a_load_peak_is_not() 
     let before = [LEAK, PEAK].map(|(unit, _)| host.invocation(unit));
     host.run(&["systemctl", "start", "feed.service"]).unwrap();
     // By then both have been watched for some time: the peak is no part of a start.
-    agent.until("the leak to have begun", || (resident(LEAK, &host) > 36.0 * MIB).then_some(()));
-    let peak = ["redis-cli", "-e", "-p", &PEAK.1.to_string(), "EVAL", FILL, "0", "peak", "120000"];
+    agent.until("the leak to have begun", || (resident(LEAK, &host) > 44.0 * MIB).then_some(()));
+    let peak = ["redis-cli", "-e", "-p", &PEAK.1.to_string(), "EVAL", FILL, "0", "peak", "2000", "65536"];
     host.run(&peak).unwrap();
 
     let healed = agent.until_incident(LEAK.0, "resolved");

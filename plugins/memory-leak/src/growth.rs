@@ -133,8 +133,8 @@ impl Growth {
                 Direction::Down => None,
             };
         }
-        // Load grows for a while too: half of the window must have passed, unless there is no time for that.
-        let is_long = at.saturating_sub(self.began) >= *config.window / 2;
+        // Load grows for a while too: half of the window must have been seen, unless there is no time for that.
+        let is_long = at.saturating_sub(self.began) >= config.warm_up() + *config.window / 2;
         let in_need = config.urgent.as_secs_f64() * 2.0;
         let leak = limit.and_then(|limit| self.reckon(least, limit, config));
         self.leak = leak.filter(|leak| is_long || leak.left <= in_need);
