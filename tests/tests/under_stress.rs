@@ -1,7 +1,7 @@
 //! What hangs, on a host that is busy with something else: stress-ng takes the CPU and the memory's time meanwhile, and is
 //! no more touched than the neighbours are.
 
-#![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "the helpers of tests fail as the tests do")]
 
 use std::time::Duration;
 
@@ -28,10 +28,10 @@ fn agent(host: &Host, name: &str, policy_tables: &str, tables: &str) -> Agent {
     agent
 }
 
-/// Waits until each of these probes has found its service well.
-fn until_up(agent: &Agent, probes: &[&str]) {
+/// Waits until each of these probes has been able to ask.
+fn until_asking(agent: &Agent, probes: &[&str]) {
     for probe in probes {
-        agent.until(&format!("probe {probe} to be up"), || {
+        agent.until(&format!("probe {probe} to ask"), || {
             let status = agent.json(&["status"]);
             let sources = status["sources"].as_array()?;
             let name = format!("probe/{probe}");
@@ -84,7 +84,7 @@ fn a_postgresql_that_hangs_on_a_busy_host_is_restarted_with_all_that_it_held() {
     }
     policy += "[grant]\nactions = [\"service.restart:postgresql@*.service\"]";
     let agent = agent(&host, "unhealthy-service", &policy, &probes);
-    until_up(&agent, &["orders", "users"]);
+    until_asking(&agent, &["orders", "users"]);
     let before = invocations(&host, [orders.unit(), users.unit()]);
     let mut stress = Stress::on(&host).unwrap();
     host.hang(orders.unit()).unwrap();
@@ -116,7 +116,7 @@ fn an_nginx_that_hangs_on_a_busy_host_is_reloaded_in_vain_and_then_restarted() {
          [probes.redis]\ntcp = \"127.0.0.1:6379\"\nsend = \"PING\\r\\n\"\nexpect = \"PONG\"\n{often}"
     );
     let agent = agent(&host, "unhealthy-service", &policy, &probes);
-    until_up(&agent, &["web", "redis"]);
+    until_asking(&agent, &["web", "redis"]);
     let before = invocations(&host, [NGINX, REDIS]);
     let mut stress = Stress::on(&host).unwrap();
     host.hang(NGINX).unwrap();

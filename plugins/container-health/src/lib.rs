@@ -235,7 +235,7 @@ impl ContainerHealth {
             }
             // Its engine is about to start it again; what comes of that is told soon, or else it counts.
             Standing::Down
-                if !loops && container.seen.comes_back() && now.saturating_sub(container.seen.since) < ENGINES_TURN =>
+                if !loops && container.seen.comes_back() && now.saturating_sub(container.seen.since) < COMES_BACK =>
             {
                 return;
             }

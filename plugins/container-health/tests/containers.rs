@@ -242,6 +242,10 @@ fn one_that_its_own_policy_brings_back_is_left_to_it_until_that_gives_up() {
         let mut plugin = plugin();
         let expected = (!is_left).then_some("container.down");
         assert_eq!(raised(&plugin.event(died(policy, restarts))), expected, "{policy} {restarts}");
+        if is_left {
+            plugin.pass(Duration::from_secs(5));
+            assert_eq!(raised(&plugin.batch(&[], vec![])), None, "it has some time");
+        }
         // It has not come back all the same.
         plugin.pass(Duration::from_secs(10));
         let later = raised(&plugin.batch(&[], vec![])).or(expected).map(str::to_owned);
@@ -268,7 +272,7 @@ fn a_health_check_of_the_run_before_is_no_verdict_on_the_restart() {
     plugin.pass(Duration::from_secs(40));
     assert_eq!(raised(&plugin.batch(&[], vec![])), Some("container.unhealthy"));
     let attempt = restart(&mut plugin, "container.unhealthy");
-    let mut verify = |plugin: &mut Harness<ContainerHealth>, event: Event, pass: u64| {
+    let verify = |plugin: &mut Harness<ContainerHealth>, event: Event, pass: u64| {
         plugin.pass(Duration::from_secs(pass));
         plugin.event(event);
         plugin.verify(&fault("container.unhealthy"), vec![attempt.clone()])
