@@ -46,7 +46,7 @@ fn of_those_that_may_be_acted_on_the_one_that_takes_the_memory_is_stopped_and_th
     start(&host, SMALL, &hold(8));
     start(&host, BESIDE, "exec sleep infinity");
     // The memory in use is this machine's, and the pressure is that of all of it, so some tasks' is what counts.
-    let tables = "[config]\nmemory = { above = 0.03, clear = 0.015, for = \"2s\" }\nkind = \"some\"\nmemory-above = 0.001\n\
+    let tables = "[config]\nmemory = { above = 0.05, clear = 0.04, for = \"2s\" }\nkind = \"some\"\nmemory-above = 0.001\n\
                   settle = \"100ms\"\ndeadline = \"50s\"\navoid = [\"cache.service\"]\ncandidates = [\n\
                   { service = \"batch@*.service\", action = \"service.stop\" },\n\
                   { service = \"cache.service\", action = \"service.stop\", prefer = true },\n]\n\

@@ -67,6 +67,8 @@ struct Container {
     up_since: Option<Duration>,
     /// When the kernel last killed a process of it, if it ran on.
     oom: Option<Duration>,
+    /// How its last run ended, which its state no longer says while it runs again.
+    last_exit: Option<i64>,
     /// What was raised last. Nothing is known of that at first.
     raised: Option<Option<&'static str>>,
 }
@@ -116,9 +118,9 @@ impl Remediator for ContainerHealth {
                 Cause::new("it needs more memory than its limit, or the host, has", 0.9).path([OOM, "out of memory"]),
             ],
             _ => {
-                let (summary, root, confidence) = container.seen.end();
+                let (summary, root, confidence) = container.end();
                 let cause = Cause::new(summary, confidence).path([kind, root]);
-                vec![match container.seen.exit_code {
+                vec![match container.exit_code() {
                     Some(code) => cause.evidence("container.exit_code", code),
                     None => cause,
                 }]
@@ -206,6 +208,10 @@ impl ContainerHealth {
                 if event.caused_by.is_none() && event.boolean("container.stop_requested") != Some(true) =>
             {
                 self.deaths.exited(name, at);
+                let code = event.integer("container.exit_code");
+                if let Some(container) = self.containers.get_mut(name) {
+                    container.last_exit = code.or(container.last_exit);
+                }
             }
             "container.oom" if event.caused_by.is_none() => {
                 self.containers.entry(name.to_owned()).or_default().oom = Some(at);
@@ -284,7 +290,20 @@ impl Container {
         if !is_up {
             self.oom = None;
         }
+        self.last_exit = seen.exit_code.or(self.last_exit);
         self.seen = seen;
+    }
+
+    /// That of its last run, as far as it is known.
+    fn exit_code(&self) -> Option<i64> {
+        self.seen.exit_code.or(self.last_exit)
+    }
+
+    /// How its last run ended, what that says, and how sure that is.
+    fn end(&self) -> (String, &'static str, f64) {
+        let mut seen = self.seen.clone();
+        seen.exit_code = self.exit_code();
+        seen.end()
     }
 
     fn fault(&self, kind: &str, name: &str, deaths: u64) -> Fault {
@@ -298,7 +317,8 @@ impl Container {
             _ => fault.summary(format!("{name} is down: {}", self.seen.end().0)),
         };
         let fault = fault.evidence("container.oom_killed", self.seen.oom_killed);
-        match self.seen.exit_code {
+        // Of one that runs, the end of an earlier run tells something only where it loops.
+        match if kind == LOOP { self.exit_code() } else { self.seen.exit_code } {
             Some(code) => fault.evidence("container.exit_code", code),
             None => fault,
         }

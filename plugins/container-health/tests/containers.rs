@@ -184,6 +184,16 @@ fn it_is_restarted_twice_and_then_a_person_is_asked() {
 }
 
 #[test]
+fn the_cause_of_a_loop_is_known_while_it_runs_again() {
+    let mut plugin = plugin();
+    plugin.event(state("running"));
+    let findings = plugin.batch(&[], (0..5).map(|_| died()).collect());
+    assert_eq!(raised(&findings), Some("container.restart-loop"));
+    let cause = plugin.diagnose(&fault("container.restart-loop")).remove(0);
+    assert_eq!(cause.summary, "it exited with status 1");
+}
+
+#[test]
 fn the_cause_is_read_from_how_it_ended() {
     for (event, expected) in [
         (exited(137).with("container.oom_killed", true), "out of memory"),
