@@ -29,6 +29,13 @@ fn hold(mib: u64) -> String {
     format!("{{ head -c {mib}M /dev/zero; exec sleep infinity; }} | tail -n 1")
 }
 
+/// What processes of this name hold, in KiB.
+fn resident(host: &Host, name: &str) -> u64 {
+    // It fails where there are none.
+    let sizes = host.run(&["ps", "-C", name, "-o", "rss="]).unwrap_or_default();
+    sizes.split_whitespace().filter_map(|size| size.parse::<u64>().ok()).sum()
+}
+
 #[test]
 fn of_those_that_may_be_acted_on_the_one_that_takes_the_memory_is_stopped_and_the_pressure_is_over() {
     if lab::skip() || stress::skip() {
@@ -60,7 +67,10 @@ fn of_those_that_may_be_acted_on_the_one_that_takes_the_memory_is_stopped_and_th
     assert!(agent.incidents().is_empty(), "{:#?}", agent.incidents());
     let stress = "stress-ng --quiet --vm 1 --vm-bytes 48M --vm-keep --timeout 2m";
     let read = format!("while :; do cat {} >/dev/null; done", data.display());
-    start(&host, BATCH, &format!("{stress} & {{ {read}; }} & {read}"));
+    start(&host, BATCH, &format!("{stress} & until test -e /go; do sleep 0.1; done; {{ {read}; }} & {read}"));
+    // First it holds what it needs, and then there is too little for what it reads.
+    agent.until("stress-ng to hold its memory", || (resident(&host, "stress-ng-vm") > 40 << 10).then_some(()));
+    host.write("/go", "").unwrap();
 
     let healed = agent.until_incident("memory", "resolved");
     assert_eq!(healed.kind, "pressure.sustained", "{healed:#?}");
