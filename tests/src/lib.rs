@@ -15,4 +15,6 @@ pub mod reaper;
 pub mod receiver;
 pub mod run;
 pub mod stack;
+pub mod stock;
+pub mod stress;
 pub mod wait;

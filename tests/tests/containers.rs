@@ -12,6 +12,7 @@ use salve_tests::agent::Agent;
 use salve_tests::lab::skip_without;
 use salve_tests::process::Process;
 use salve_tests::reaper::Reaper;
+use salve_tests::stock::{STRAIGHT, done, is_explained, policy};
 use salve_tests::{plugin, wait};
 use serde_json::Value;
 
@@ -44,7 +45,7 @@ impl Podman {
         fs::create_dir_all(&bin).unwrap();
         fs::create_dir(home.path().join("rootfs/tmp")).unwrap();
         fs::copy("/usr/bin/busybox", bin.join("busybox")).unwrap();
-        for name in ["sh", "sleep"] {
+        for name in ["cat", "rm", "sh", "sleep", "test", "touch", "wc"] {
             symlink("busybox", bin.join(name)).unwrap();
         }
         let image = home.path().join("image.tar");
@@ -67,15 +68,27 @@ impl Podman {
         String::from_utf8(run(&mut podman(self.home.path(), arguments)).stdout).unwrap()
     }
 
-    /// Runs a container without a network; the limits are ones that any machine can set.
+    /// Runs [`SCRIPT`] in a container.
     fn run(&self, name: &str) {
+        self.run_script(name, &[], SCRIPT);
+    }
+
+    /// Runs a script in a container without a network; the limits are ones that any machine can set.
+    fn run_script(&self, name: &str, options: &[&str], script: &str) {
         let limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"];
         let run = [
             &["run", "-d", "--name", name, "--network", "none"],
             &limits[..],
-            &["salve-test", "/bin/sh", "-c", SCRIPT],
+            options,
+            &["salve-test", "/bin/sh", "-c", script],
         ];
         self.podman(&run.concat());
+    }
+
+    /// Looks at the health of a container, as the timer does that podman has systemd make.
+    fn check_health(&self, name: &str) {
+        // It fails where the container is not healthy, or does not run.
+        podman(self.home.path(), &["healthcheck", "run", name]).output().unwrap();
     }
 
     /// The main process of a container, if it runs.
@@ -133,6 +146,18 @@ fn agent(podman: &Podman, action: &str, more: &str) -> Agent {
     agent.start().unwrap()
 }
 
+/// An agent with the stock plugin `container-health`.
+fn health_agent(podman: &Podman, config: &str) -> Agent {
+    let tables = format!(
+        "[config]\n{config}\nsettle = \"100ms\"\ndeadline = \"50s\"\n[grant]\nactions = [\"container.restart:*\"]"
+    );
+    let containers = format!("[containers]\nsocket = \"{}\"", podman.socket().display());
+    let builder = Agent::builder().tables(&containers).plugin(plugin::stock("container-health"));
+    let agent = builder.policy("health.toml", &policy("container-health", "auto", &tables)).start().unwrap();
+    until_listening(&agent);
+    agent
+}
+
 /// Waits until the status shows that containers are watched.
 fn until_listening(agent: &Agent) {
     agent.until("containers to be watched", || {
@@ -180,6 +205,55 @@ fn a_kill_waits_for_a_person_and_says_what_it_did() {
         assert_eq!(outcome, format!("sent SIGKILL: running (pid {pid}) -> exited(137) (pid none)"));
         Some(())
     });
+}
+
+#[test]
+fn an_unhealthy_container_is_restarted_and_a_healthy_one_is_not() {
+    let Some(podman) = Podman::start() else { return };
+    let health = ["--health-cmd", "test ! -e /tmp/ill", "--health-interval", "disable", "--health-retries", "2"];
+    // A new start cures it.
+    let script = format!("rm -f /tmp/ill; {SCRIPT}");
+    for name in ["web", "other"] {
+        podman.run_script(name, &health, &script);
+    }
+    let agent = health_agent(&podman, "unhealthy-for = \"1s\"");
+    let [web, other] = ["web", "other"].map(|name| podman.pid(name).unwrap());
+    let check = || ["web", "other"].map(|name| podman.check_health(name));
+    check();
+    podman.podman(&["exec", "web", "touch", "/tmp/ill"]);
+    let id = agent.until("web to be healed", || {
+        check();
+        agent.incidents().into_iter().find(|it| it.state == "resolved").map(|it| it.id)
+    });
+    let healed = agent.incident(&id);
+    assert_eq!((healed.kind.as_str(), healed.path()), ("container.unhealthy", STRAIGHT.to_vec()), "{healed:#?}");
+    is_explained(&healed, "its health check fails while it runs");
+    assert_eq!(done(&healed), [("container.restart", "web")]);
+    let state = podman.podman(&["inspect", "--format", "{{.State.Health.Status}}", "web"]);
+    assert_eq!(state.trim(), "healthy");
+    assert!(podman.pid("web").is_some_and(|pid| pid != web));
+    assert_eq!(podman.pid("other"), Some(other), "the healthy one was touched");
+    assert_eq!(agent.incidents().len(), 1, "{:#?}", agent.incidents());
+}
+
+#[test]
+fn a_container_that_loops_until_podman_gives_up_is_brought_back_and_another_is_not_touched() {
+    let Some(podman) = Podman::start() else { return };
+    podman.run("other");
+    let agent = health_agent(&podman, "restarts = 3\nwithin = \"5m\"\nsteady = \"2s\"\nattempts = 3");
+    let other = podman.pid("other");
+    // Dies four times, which is once and as often as podman tries again.
+    let script = format!("echo >>/tmp/starts; test $(cat /tmp/starts | wc -l) -gt 4 || exit 3; {SCRIPT}");
+    podman.run_script("web", &["--restart", "on-failure:3"], &script);
+    let healed = agent.until_incident("web", "resolved");
+    assert_eq!(healed.kind, "container.restart-loop", "{healed:#?}");
+    assert!(healed.summary.starts_with("web died "), "{}", healed.summary);
+    is_explained(&healed, "it exited with status 3");
+    // An attempt may come before podman's last one, and then the container dies once more.
+    assert!(done(&healed).iter().all(|done| *done == ("container.restart", "web")), "{healed:#?}");
+    assert!(podman.pid("web").is_some());
+    assert_eq!(podman.pid("other"), other, "another was touched");
+    assert_eq!(agent.incidents().len(), 1, "{:#?}", agent.incidents());
 }
 
 /// What the first action of an incident really changed.

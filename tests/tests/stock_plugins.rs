@@ -1,7 +1,7 @@
 //! The stock plugins end to end, each against a real fault: it is seen, explained, healed and looked at again, and what
 //! was well is left alone.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of tests fail as the tests do")]
+#![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -12,8 +12,9 @@ use std::process::{self, Command};
 use std::time::{Duration, SystemTime};
 
 use rustix::process::{Signal, kill_process};
-use salve_tests::agent::{Agent, Builder, Incident};
+use salve_tests::agent::{Agent, Builder};
 use salve_tests::process::Process;
+use salve_tests::stock::{STRAIGHT, done, is_explained, policy};
 use salve_tests::{lab, plugin, wait};
 use tempfile::TempDir;
 
@@ -22,8 +23,6 @@ const WHILE: Duration = Duration::from_millis(500);
 const DEADLINE: Duration = Duration::from_secs(60);
 /// A service that is well, and that nobody is to touch.
 const BESIDE: &str = "beside";
-/// A path without detours: seen, explained, healed, and looked at again.
-const STRAIGHT: [&str; 5] = ["detected", "diagnosed", "recovering", "verifying", "resolved"];
 
 /// An agent with this stock plugin under a [`policy`] of the same name, and with the service [`BESIDE`].
 fn builder(name: &str, mode: &str, tables: &str) -> Builder {
@@ -32,37 +31,11 @@ fn builder(name: &str, mode: &str, tables: &str) -> Builder {
     builder.plugin(plugin::stock(name)).policy(&format!("{name}.toml"), &policy(name, mode, tables))
 }
 
-/// A policy for this plugin with these tables, and with guards that lose no time.
-fn policy(name: &str, mode: &str, tables: &str) -> String {
-    format!(
-        "plugin = \"{name}\"\nmode = \"{mode}\"\n{tables}\n[guard]\nattempts = 4\n\
-         backoff = {{ initial = \"10ms\", factor = 1.0, max = \"10ms\" }}\nflapping = {{ enabled = false }}\n"
-    )
-}
-
 fn start(builder: Builder, policy: &str) -> Agent {
     let agent = builder.start().unwrap();
     agent.until_watching(policy);
     agent.until_service(BESIDE, None);
     agent
-}
-
-/// What was done, by kind and target; each attempt had one action, and the last one worked.
-fn done(incident: &Incident) -> Vec<(&str, &str)> {
-    let last = incident.attempts.last().and_then(|attempt| attempt.verdict.as_deref());
-    assert_eq!(last, Some("healthy"), "{incident:#?}");
-    let actions = incident.attempts.iter().map(|attempt| match &attempt.actions[..] {
-        [action] => (action.kind.as_str(), action.target.as_str()),
-        _ => panic!("{incident:#?}"),
-    });
-    actions.collect()
-}
-
-/// The most likely cause says so, in its sentence or its evidence.
-#[track_caller]
-fn is_explained(incident: &Incident, by: &str) {
-    let first = incident.causes.first().map(ToString::to_string).unwrap_or_default();
-    assert!(first.contains(by), "{incident:#?}");
 }
 
 /// There were so many incidents, and [`BESIDE`] runs as it did from the first.

@@ -25,12 +25,38 @@ pub(super) struct Inspected {
     state: InspectedState,
     #[serde(default)]
     config: Option<Config>,
+    #[serde(default)]
+    host_config: Option<HostConfig>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct Config {
     image: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct HostConfig {
+    restart_policy: Option<RestartPolicy>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct RestartPolicy {
+    name: String,
+    maximum_retry_count: u32,
+}
+
+impl RestartPolicy {
+    /// As it is written on a command line: `always`, `on-failure:3`; none where it never restarts anything.
+    fn words(self) -> Option<String> {
+        match (self.name.as_str(), self.maximum_retry_count) {
+            ("" | "no", _) => None,
+            (_, 0) => Some(self.name),
+            (name, retries) => Some(format!("{name}:{retries}")),
+        }
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -82,6 +108,8 @@ pub struct Status {
     pub health: Option<String>,
     /// How often its restart policy has started it again.
     pub restarts: u32,
+    /// That policy, if it ever starts it again: `always`, `unless-stopped`, `on-failure`, `on-failure:3`.
+    pub restart_policy: Option<String>,
     /// When the last run ended, in the words of the API; empty if none has.
     pub finished_at: String,
 }
@@ -113,6 +141,7 @@ impl From<Inspected> for Container {
             oom_killed,
             health: health.map(|health| health.status).filter(|status| !status.is_empty() && status != "none"),
             restarts: raw.restart_count,
+            restart_policy: raw.host_config.and_then(|host| host.restart_policy).and_then(RestartPolicy::words),
             finished_at,
         };
         let name = raw.name.strip_prefix('/').unwrap_or(&raw.name).to_owned();
@@ -306,17 +335,28 @@ mod tests {
         let read = |text: &str| serde_json::from_str::<Inspected>(text).map(Container::from);
         let exited = r#"{"Id":"4e1d","Name":"/web","RestartCount":2,"Config":{"Image":"web:1"},"State":{"Status":"exited",
             "Running":false,"OOMKilled":true,"Pid":0,"ExitCode":137,"FinishedAt":"2026-11-21T16:37:41Z",
-            "Health":{"Status":"unhealthy","Log":null}},"Mounts":[]}"#;
+            "Health":{"Status":"unhealthy","Log":null}},"Mounts":[],
+            "HostConfig":{"RestartPolicy":{"Name":"on-failure","MaximumRetryCount":3}}}"#;
         let container = read(exited).unwrap();
         assert_eq!((container.name.as_str(), container.image.as_str()), ("web", "web:1"));
         assert_eq!(container.status.to_string(), "exited(137) (pid none)");
         assert_eq!(container.status.health.as_deref(), Some("unhealthy"));
+        assert_eq!(container.status.restart_policy.as_deref(), Some("on-failure:3"));
         let running = r#"{"Id":"a","Name":"a","State":{"Status":"running","Running":true,"Pid":12,
             "FinishedAt":"0001-01-01T00:00:00Z","Health":{"Status":""}}}"#;
         let container = read(running).unwrap();
         assert_eq!(container.status.to_string(), "running (pid 12)");
         assert_eq!((container.status.exit_code, container.status.health), (None, None));
         assert!(read(r#"{"Id":"a","Name":"a","State":"running"}"#).is_err());
+        for (policy, expected) in [
+            (r#"{"Name":"always","MaximumRetryCount":0}"#, Some("always")),
+            (r#"{"Name":"no"}"#, None),
+            (r#"{"Name":""}"#, None),
+            ("null", None),
+        ] {
+            let text = format!(r#"{{"Id":"a","Name":"a","State":{{}},"HostConfig":{{"RestartPolicy":{policy}}}}}"#);
+            assert_eq!(read(&text).unwrap().status.restart_policy.as_deref(), expected, "{policy}");
+        }
     }
 
     #[test]

@@ -73,9 +73,14 @@ impl Deaths {
         }
     }
 
-    /// How often it died within the window.
-    pub fn count(&self, name: &str, now: Duration) -> u64 {
-        self.containers.get(name).map_or(0, |count| count.exits.count(now).max(count.restarts.count(now)))
+    /// How often it died within the window. One that is down now has died once more than it was restarted; that may be known
+    /// before word of its exit comes.
+    pub fn count(&self, name: &str, now: Duration, is_down: bool) -> u64 {
+        let of = |count: &Count| match count.restarts.count(now) {
+            0 => count.exits.count(now),
+            restarts => count.exits.count(now).max(restarts + u64::from(is_down)),
+        };
+        self.containers.get(name).map_or(0, of)
     }
 
     /// What was is forgiven: it runs steadily again.

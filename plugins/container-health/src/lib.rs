@@ -4,7 +4,7 @@
 //!
 //! | fault | when |
 //! |---|---|
-//! | `container.down` | it ended with an error, and nobody stopped it |
+//! | `container.down` | it ended with an error, nobody stopped it, and its own restart policy does not bring it back |
 //! | `container.unhealthy` | its health check has failed for `unhealthy-for` |
 //! | `container.restart-loop` | it died or was restarted `restarts` times `within` a time |
 //! | `container.oom` | the kernel killed a process of it for want of memory, and it runs on (a warning) |
@@ -45,6 +45,8 @@ const KINDS: [&str; 4] = [DOWN, UNHEALTHY, LOOP, OOM];
 
 /// How long a container engine that is already doing something about a container is left to it.
 const ENGINES_TURN: Duration = Duration::from_secs(2);
+/// How long one that died may take to be started again by its own restart policy, on a host that is busy.
+const COMES_BACK: Duration = Duration::from_secs(10);
 /// How many containers are kept track of; beyond that new ones are not.
 const MAX_CONTAINERS: usize = 1024;
 
@@ -65,6 +67,8 @@ struct Container {
     up_since: Option<Duration>,
     /// When the kernel last killed a process of it, if it ran on.
     oom: Option<Duration>,
+    /// How its last run ended, which its state no longer says while it runs again.
+    last_exit: Option<i64>,
     /// What was raised last. Nothing is known of that at first.
     raised: Option<Option<&'static str>>,
 }
@@ -114,9 +118,9 @@ impl Remediator for ContainerHealth {
                 Cause::new("it needs more memory than its limit, or the host, has", 0.9).path([OOM, "out of memory"]),
             ],
             _ => {
-                let (summary, root, confidence) = container.seen.end();
+                let (summary, root, confidence) = container.end();
                 let cause = Cause::new(summary, confidence).path([kind, root]);
-                vec![match container.seen.exit_code {
+                vec![match container.exit_code() {
                     Some(code) => cause.evidence("container.exit_code", code),
                     None => cause,
                 }]
@@ -144,12 +148,14 @@ impl Remediator for ContainerHealth {
         let now = self.now.max(incident.at());
         let Some(container) = self.containers.get(name) else { return Verdict::Undecided };
         let is_old = incident.acted_since(container.seen.since);
+        let acted = incident.last_action_ended().unwrap_or_default();
+        let unhealthy_since = container.unhealthy_since.unwrap_or(now).max(acted);
         let verdict = match container.seen.standing() {
             // Somebody stopped or removed it while it was being healed: what they want is what is.
             Standing::Left => Verdict::Healthy,
             Standing::Moving | Standing::Starting | Standing::Unknown => Verdict::Undecided,
             Standing::Up if incident.fault.kind == LOOP => {
-                let since = container.up_since.unwrap_or(now).max(incident.last_action_ended().unwrap_or_default());
+                let since = container.up_since.unwrap_or(now).max(acted);
                 if now.saturating_sub(since) >= *self.config.steady { Verdict::Healthy } else { Verdict::Undecided }
             }
             Standing::Up if incident.fault.kind == OOM && container.oom.is_some() => {
@@ -160,6 +166,10 @@ impl Remediator for ContainerHealth {
             Standing::Up => Verdict::Healthy,
             // What the last action did may have changed that, and word of it be on its way.
             Standing::Down | Standing::Unhealthy if is_old => Verdict::Undecided,
+            // It has the same patience as before: a health check of the old run may have ended within the new one.
+            Standing::Unhealthy if now.saturating_sub(unhealthy_since) < *self.config.unhealthy_for => {
+                Verdict::Undecided
+            }
             Standing::Down => Verdict::Unhealthy(format!("{name} is down: {}", container.seen.end().0)),
             Standing::Unhealthy => Verdict::Unhealthy(format!("{name} is unhealthy")),
         };
@@ -198,6 +208,10 @@ impl ContainerHealth {
                 if event.caused_by.is_none() && event.boolean("container.stop_requested") != Some(true) =>
             {
                 self.deaths.exited(name, at);
+                let code = event.integer("container.exit_code");
+                if let Some(container) = self.containers.get_mut(name) {
+                    container.last_exit = code.or(container.last_exit);
+                }
             }
             "container.oom" if event.caused_by.is_none() => {
                 self.containers.entry(name.to_owned()).or_default().oom = Some(at);
@@ -208,9 +222,9 @@ impl ContainerHealth {
 
     /// What is wrong with a container now, and what is not any more.
     fn judge(&mut self, name: &str, findings: &mut Vec<Finding>) {
-        let deaths = self.deaths.count(name, self.now);
         let (now, config) = (self.now, &self.config);
         let Some(container) = self.containers.get_mut(name) else { return };
+        let deaths = self.deaths.count(name, now, container.seen.standing() == Standing::Down);
         if container.oom.is_some_and(|oom| now.saturating_sub(oom) > *config.within) {
             container.oom = None;
         }
@@ -222,6 +236,12 @@ impl ContainerHealth {
             // A part of what is being done about it, or about something else; if it stays so, it counts.
             Standing::Down | Standing::Unhealthy
                 if container.seen.is_echo && now.saturating_sub(container.seen.since) < *config.deadline =>
+            {
+                return;
+            }
+            // Its engine is about to start it again; what comes of that is told soon, or else it counts.
+            Standing::Down
+                if !loops && container.seen.comes_back() && now.saturating_sub(container.seen.since) < COMES_BACK =>
             {
                 return;
             }
@@ -270,7 +290,20 @@ impl Container {
         if !is_up {
             self.oom = None;
         }
+        self.last_exit = seen.exit_code.or(self.last_exit);
         self.seen = seen;
+    }
+
+    /// That of its last run, as far as it is known.
+    fn exit_code(&self) -> Option<i64> {
+        self.seen.exit_code.or(self.last_exit)
+    }
+
+    /// How its last run ended, what that says, and how sure that is.
+    fn end(&self) -> (String, &'static str, f64) {
+        let mut seen = self.seen.clone();
+        seen.exit_code = self.exit_code();
+        seen.end()
     }
 
     fn fault(&self, kind: &str, name: &str, deaths: u64) -> Fault {
@@ -284,7 +317,8 @@ impl Container {
             _ => fault.summary(format!("{name} is down: {}", self.seen.end().0)),
         };
         let fault = fault.evidence("container.oom_killed", self.seen.oom_killed);
-        match self.seen.exit_code {
+        // Of one that runs, the end of an earlier run tells something only where it loops.
+        match if kind == LOOP { self.exit_code() } else { self.seen.exit_code } {
             Some(code) => fault.evidence("container.exit_code", code),
             None => fault,
         }

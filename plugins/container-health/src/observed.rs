@@ -10,6 +10,8 @@ pub struct Observed {
     pub oom_killed: bool,
     /// How often its own restart policy has restarted it.
     pub restarts: Option<u64>,
+    /// That policy, if it has one that ever restarts: `always`, `on-failure:3`.
+    restart_policy: String,
     status: String,
     health: String,
     stop_requested: Option<bool>,
@@ -44,6 +46,7 @@ impl Observed {
             exit_code: event.integer("container.exit_code"),
             oom_killed: event.boolean("container.oom_killed").unwrap_or_default(),
             restarts: event.integer("container.restarts").and_then(|restarts| u64::try_from(restarts).ok()),
+            restart_policy: text("container.restart_policy"),
             status: text("container.status"),
             health: text("container.health"),
             stop_requested: event.boolean("container.stop_requested"),
@@ -69,6 +72,16 @@ impl Observed {
     /// Whether its health check says so, if it has one.
     pub fn is_healthy(&self) -> bool {
         self.health == "healthy"
+    }
+
+    /// Whether its own restart policy is about to start it again, now that it ended with an error: until it has given up.
+    pub fn comes_back(&self) -> bool {
+        let (name, retries) = match self.restart_policy.split_once(':') {
+            Some((name, retries)) => (name, retries.parse().ok()),
+            None => (self.restart_policy.as_str(), None),
+        };
+        let gave_up = retries.is_some_and(|most: u64| self.restarts.unwrap_or(most) >= most);
+        matches!(name, "always" | "unless-stopped" | "on-failure") && !gave_up
     }
 
     /// Whether there is no such container any more.

@@ -184,6 +184,16 @@ fn it_is_restarted_twice_and_then_a_person_is_asked() {
 }
 
 #[test]
+fn the_cause_of_a_loop_is_known_while_it_runs_again() {
+    let mut plugin = plugin();
+    plugin.event(state("running"));
+    let findings = plugin.batch(&[], (0..5).map(|_| died()).collect());
+    assert_eq!(raised(&findings), Some("container.restart-loop"));
+    let cause = plugin.diagnose(&fault("container.restart-loop")).remove(0);
+    assert_eq!(cause.summary, "it exited with status 1");
+}
+
+#[test]
 fn the_cause_is_read_from_how_it_ended() {
     for (event, expected) in [
         (exited(137).with("container.oom_killed", true), "out of memory"),
@@ -223,6 +233,66 @@ fn it_is_well_when_it_runs_and_its_health_check_agrees() {
     assert!(matches!(verify(&mut plugin, "container.down"), Verdict::Unhealthy(_)));
     plugin.event(echo(exited(0)));
     assert_eq!(verify(&mut plugin, "container.down"), Verdict::Healthy, "somebody stopped it meanwhile");
+}
+
+#[test]
+fn one_that_its_own_policy_brings_back_is_left_to_it_until_that_gives_up() {
+    let died = |policy: &str, restarts: i64| {
+        exited(1).with("container.restart_policy", policy).with("container.restarts", restarts)
+    };
+    for (policy, restarts, is_left) in [
+        ("always", 9, true),
+        ("unless-stopped", 0, true),
+        ("on-failure", 9, true),
+        ("on-failure:3", 2, true),
+        ("on-failure:3", 3, false),
+        ("on-failure:x", 9, true),
+        ("never", 0, false),
+    ] {
+        let mut plugin = plugin();
+        let expected = (!is_left).then_some("container.down");
+        assert_eq!(raised(&plugin.event(died(policy, restarts))), expected, "{policy} {restarts}");
+        if is_left {
+            plugin.pass(Duration::from_secs(5));
+            assert_eq!(raised(&plugin.batch(&[], vec![])), None, "it has some time");
+        }
+        // It has not come back all the same.
+        plugin.pass(Duration::from_secs(10));
+        let later = raised(&plugin.batch(&[], vec![])).or(expected).map(str::to_owned);
+        assert_eq!(later.as_deref(), Some("container.down"), "{policy} {restarts}");
+    }
+    let mut plugin = plugin();
+    for restarts in 0..4 {
+        let findings = plugin.batch(&[], vec![self::died(), died("on-failure:4", restarts)]);
+        assert_eq!(raised(&findings), None, "{restarts}");
+    }
+    let findings = plugin.batch(&[], vec![self::died(), died("on-failure:4", 4)]);
+    assert_eq!(raised(&findings), Some("container.restart-loop"), "so many deaths are a loop");
+    // How it is may be told before its last exit is.
+    let mut plugin = self::plugin();
+    plugin.event(state("running").with("container.restarts", 0));
+    plugin.event(state("running").with("container.restarts", 4));
+    assert_eq!(raised(&plugin.event(died("on-failure:4", 4))), Some("container.restart-loop"));
+}
+
+#[test]
+fn a_health_check_of_the_run_before_is_no_verdict_on_the_restart() {
+    let mut plugin = plugin();
+    plugin.event(health("unhealthy"));
+    plugin.pass(Duration::from_secs(40));
+    assert_eq!(raised(&plugin.batch(&[], vec![])), Some("container.unhealthy"));
+    let attempt = restart(&mut plugin, "container.unhealthy");
+    let verify = |plugin: &mut Harness<ContainerHealth>, event: Event, pass: u64| {
+        plugin.pass(Duration::from_secs(pass));
+        plugin.event(event);
+        plugin.verify(&fault("container.unhealthy"), vec![attempt.clone()])
+    };
+    assert_eq!(verify(&mut plugin, health("starting"), 1), Verdict::Undecided);
+    // Podman counts the check that the restart has cut off as one of the new run.
+    assert_eq!(verify(&mut plugin, health("unhealthy"), 1), Verdict::Undecided);
+    assert_eq!(verify(&mut plugin, health("healthy"), 5), Verdict::Healthy);
+    assert_eq!(verify(&mut plugin, health("unhealthy"), 1), Verdict::Undecided);
+    assert!(matches!(verify(&mut plugin, health("unhealthy"), 30), Verdict::Unhealthy(_)));
 }
 
 #[test]

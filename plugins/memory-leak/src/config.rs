@@ -18,7 +18,8 @@ pub struct Config {
     /// What must not be reached: a size (`"2GiB"`) or a share of the host's memory (`"80%"`). A container's own limit counts
     /// where that is less.
     pub limit: Ceiling,
-    /// The time over which growth must last to be a leak. What a day brings and takes should fit into it.
+    /// The time over which growth must last to be a leak; 20 s or more. What a day brings and takes should fit into it: where
+    /// it is short, a cache that fills or a load that rises for so long is taken for a leak.
     pub window: HumanDuration,
     /// How far it must be above its own start, as a share of that…
     pub growth: f64,
@@ -61,19 +62,39 @@ impl Default for Config {
     }
 }
 
+/// The shortest window: with less, the agent reads too seldom to tell a trend.
+const SHORTEST: Duration = Duration::from_secs(20);
+
 impl Config {
     /// What cannot be meant, with what to write instead.
     pub fn check(&self) -> Result<(), String> {
         if !(self.growth >= 0.0 && self.growth.is_finite() && self.quiet_cpu >= 0.0) {
             return Err("`growth` and `quiet-cpu` are 0 or more".into());
         }
-        if *self.window < Duration::from_secs(30 * 60) {
-            return Err("`window` is half an hour or more: what grows for less may be load".into());
+        if *self.window < SHORTEST {
+            let wanted = "make it what a day's load fits into";
+            return Err(format!("`window = {}` is less than {} s; {wanted}", self.window, SHORTEST.as_secs()));
         }
         if self.urgent > self.horizon {
             return Err(format!("`urgent = {}` is longer than `horizon = {}`", self.urgent, self.horizon));
         }
         Ok(())
+    }
+
+    /// Readings are taken together for so long, and the least of them counts: what a garbage collector leaves, not what it
+    /// finds.
+    pub fn part(&self) -> Duration {
+        (*self.window / 60).min(Duration::from_secs(60))
+    }
+
+    /// How long after its start a process is still filling its caches.
+    pub fn warm_up(&self) -> Duration {
+        (*self.window / 3).min(Duration::from_secs(600))
+    }
+
+    /// How often it is looked whether the moment is quiet.
+    pub fn look(&self) -> Duration {
+        (*self.window / 60).clamp(Duration::from_secs(1), Duration::from_secs(30))
     }
 
     /// When the seconds until the limit mean a fault.

@@ -6,10 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::Config;
 
-/// Readings are taken together for so long, and the least of them counts: what a garbage collector leaves, not what it finds.
-const MINUTE: Duration = Duration::from_secs(60);
-/// How long after its start a process is still filling its caches.
-const WARM_UP: Duration = Duration::from_secs(600);
+/// A clock that goes back by less than this has been corrected, and by more, set.
+const CORRECTION: Duration = Duration::from_secs(60);
 /// Points of each trend.
 const POINTS: usize = 64;
 /// How likely chance may be.
@@ -34,7 +32,8 @@ pub struct Growth {
     began: Duration,
     start: Option<f64>,
     members: BTreeSet<String>,
-    minute: Option<(Duration, f64)>,
+    /// When the part of the window began that is being read, and the least of it.
+    part: Option<(Duration, f64)>,
     /// The last reading, in bytes.
     pub level: f64,
     /// When that was.
@@ -65,7 +64,7 @@ impl Growth {
             began: Duration::ZERO,
             start: None,
             members: BTreeSet::new(),
-            minute: None,
+            part: None,
             level: 0.0,
             at: Duration::ZERO,
             leak: None,
@@ -93,7 +92,7 @@ impl Growth {
         limit: Option<f64>,
         config: &Config,
     ) -> bool {
-        if !(bytes > 0.0 && bytes.is_finite()) || at <= self.at && self.at.saturating_sub(at) < MINUTE {
+        if !(bytes > 0.0 && bytes.is_finite()) || at <= self.at && self.at.saturating_sub(at) < CORRECTION {
             return false;
         }
         // Members come and go; only where none has stayed is it another one.
@@ -106,21 +105,23 @@ impl Growth {
         }
         (self.level, self.at) = (bytes, at);
         self.members = members.into_iter().take(MEMBERS).collect();
-        match &mut self.minute {
-            Some((since, least)) if at.saturating_sub(*since) < MINUTE => *least = least.min(bytes),
+        // Parts lie on a grid: readings that come a little early or late make none of them longer.
+        let part = |at: Duration| at.as_nanos() / config.part().as_nanos().max(1);
+        match &mut self.part {
+            Some((since, least)) if part(*since) == part(at) => *least = least.min(bytes),
             Some((_, least)) => {
                 let least = *least;
-                self.minute = Some((at, bytes));
+                self.part = Some((at, bytes));
                 self.point(at, least, limit, config);
             }
-            None => self.minute = Some((at, bytes)),
+            None => self.part = Some((at, bytes)),
         }
         is_new
     }
 
-    /// Takes the least of a minute.
+    /// Takes the least of a part of the window.
     fn point(&mut self, at: Duration, least: f64, limit: Option<f64>, config: &Config) {
-        if at.saturating_sub(self.began) < WARM_UP {
+        if at.saturating_sub(self.began) < config.warm_up() {
             return;
         }
         self.start = Some(self.start.map_or(least, |start| start.min(least)));
@@ -132,8 +133,8 @@ impl Growth {
                 Direction::Down => None,
             };
         }
-        // Load grows for a while too: half of the window must have passed, unless there is no time for that.
-        let is_long = at.saturating_sub(self.began) >= *config.window / 2;
+        // Load grows for a while too: half of the window must have been seen, unless there is no time for that.
+        let is_long = at.saturating_sub(self.began) >= config.warm_up() + *config.window / 2;
         let in_need = config.urgent.as_secs_f64() * 2.0;
         let leak = limit.and_then(|limit| self.reckon(least, limit, config));
         self.leak = leak.filter(|leak| is_long || leak.left <= in_need);

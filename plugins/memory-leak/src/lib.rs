@@ -5,8 +5,14 @@
 //! **Decides** `memory.leak` at the unit or container when its memory grows, and that is a leak and no load: the least of
 //! each minute rises significantly over the whole `window` and still does in the last third of it, it is well above its own
 //! start, and it reaches the `limit` within the `horizon`. It must last for half of the window, unless less than twice
-//! `urgent` is left. A new start, or much of it given back, begins anew. What was
-//! learnt outlasts a restart of the plugin.
+//! `urgent` is left. The first ten minutes after a start do not count; a new start, or much of it given back, begins anew.
+//! What was learnt outlasts a restart of the plugin.
+//!
+//! A `window` of less than an hour (20 s is the least) is for what leaks so fast that it does not live longer. Then a sixtieth
+//! of it stands for the minute, and below half an hour a third of it for the ten minutes; the agent's `[collect] interval`
+//! must be no more than a thirtieth. The shorter it is, the more of what is restarted was well: a cache that fills or a load
+//! that rises for so long looks the same as a leak. Leave such a policy in mode `approve`.
+//!
 //! **Does** one restart, in a quiet moment: while it uses little of the CPU, or within `quiet-hours`; at the latest when
 //! less than `urgent` is left. Then a person.
 //!
@@ -16,7 +22,7 @@
 //! processes = ["java"]            # by executable; the unit they belong to is restarted
 //! containers = ["web-*"]
 //! limit = "80%"                   # the defaults: of the host's memory, or a size such as "2GiB"
-//! window = "6h"
+//! window = "6h"                   # a day's load should fit into it; short ones take load for a leak
 //! growth = 0.3                    # above its own start by this share…
 //! at-least = "64MiB"              # …and by so much
 //! horizon = "24h"
@@ -50,8 +56,6 @@ const START: &str = "memory.start";
 const MOST: usize = 64;
 /// How often what is known is kept, and a leak that lasts is told again.
 const EVERY: Duration = Duration::from_secs(600);
-/// How often it is looked whether the moment is quiet.
-const LOOK: Duration = Duration::from_secs(30);
 
 /// The plugin: its configuration, and what it knows of each that is watched.
 pub struct MemoryLeak {
@@ -90,7 +94,7 @@ impl Remediator for MemoryLeak {
         }
         let kept = |key: String| {
             let growth = Growth::resume(&config, state::get(&key)?);
-            Some((Subject::from_key(&key)?, Watched::new(growth)))
+            Some((Subject::from_key(&key)?, Watched::new(growth, &config)))
         };
         let watched = state::keys().into_iter().filter_map(kept).collect();
         Ok((Self { config, host: None, watched }, subscription))
@@ -125,7 +129,7 @@ impl Remediator for MemoryLeak {
 
     fn recover(&mut self, incident: &Incident) -> Recovery {
         let target = &incident.fault.target;
-        let Some((subject, watched)) = self.find(target) else { return Recovery::wait(LOOK) };
+        let Some((subject, watched)) = self.find(target) else { return Recovery::wait(self.config.look()) };
         let Some(restart) = subject.restart() else {
             return Recovery::escalate(format!(
                 "{}; it belongs to no unit that could be restarted",
@@ -134,7 +138,7 @@ impl Remediator for MemoryLeak {
         };
         let is_first = incident.attempts_in_round().is_empty();
         if is_first && (watched.growth.is_raised() != Some(true) || !self.is_moment(watched)) {
-            return Recovery::wait(LOOK);
+            return Recovery::wait(self.config.look());
         }
         let plan = Plan::new([restart]).settle(*self.config.settle).deadline(*self.config.deadline);
         Ladder::new()
@@ -171,7 +175,7 @@ impl MemoryLeak {
                 // Fails for a key that is too long, of which nothing was kept.
                 let _ = state::delete(&oldest.key());
             }
-            self.watched.insert(subject.clone(), Watched::new(Growth::new(&self.config)));
+            self.watched.insert(subject.clone(), Watched::new(Growth::new(&self.config), &self.config));
         }
         let watched = self.watched.get_mut(&subject)?;
         if let Some(cpu) = usage.cpu() {
@@ -208,8 +212,8 @@ impl MemoryLeak {
 }
 
 impl Watched {
-    fn new(growth: Growth) -> Self {
-        Self { growth, cpu: Ewma::new(Duration::from_secs(60)), kept: Duration::ZERO, told: None }
+    fn new(growth: Growth, config: &Config) -> Self {
+        Self { growth, cpu: Ewma::new(config.part()), kept: Duration::ZERO, told: None }
     }
 
     /// What there is to say: that it leaks or no longer does, and now and then that it still does.
@@ -242,9 +246,13 @@ fn fault(subject: &Subject, growth: &Growth) -> Fault {
     }
 }
 
-/// A time as people say it: to the minute, or the hour where it is many.
+/// A time as people say it: to the minute, or the hour where it is many, or the second where it is few.
 fn about(time: Duration) -> String {
-    let unit = if time.as_secs() < 36_000 { 60 } else { 3600 };
+    let unit = match time.as_secs() {
+        ..300 => 1,
+        300..36_000 => 60,
+        _ => 3600,
+    };
     HumanDuration::from_secs((time.as_secs() + unit / 2) / unit * unit).to_string()
 }
 

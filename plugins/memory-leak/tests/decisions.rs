@@ -87,6 +87,31 @@ fn load_is_no_leak() {
 }
 
 #[test]
+fn a_short_window_sees_a_fast_leak_and_still_tells_it_from_a_burst() {
+    let config = CONFIG.replace("\"limit\"", r#""window": "30s", "for": "0s", "urgent": "0s", "limit""#);
+    let config = config.replace("\"limit\"", r#""at-least": "8MiB", "limit""#);
+    // A reading each second, of one whose garbage stands for a while.
+    let found = |seconds: u32, mib: &dyn Fn(f64) -> f64| {
+        state::keys().iter().for_each(|key| state::delete(key).unwrap());
+        let mut plugin = Plugin::new(&config).unwrap();
+        (0..seconds).map(f64::from).find_map(|second| {
+            let findings = reading(&mut plugin, "7", mib(second) + noise(second).abs(), 0.0);
+            fault(&findings).cloned().map(|fault| (second, fault))
+        })
+    };
+    let (at, leak) = found(60, &|second| 20.0 + 2.5 * second).unwrap();
+    assert!((25.0..40.0).contains(&at), "{at}");
+    assert!(leak.summary.contains("left"), "{}", leak.summary);
+    // It comes, and stays, or goes; or rises for a moment only, be it as soon as it is looked at.
+    for from in [10.0, 12.0, 20.0] {
+        assert_eq!(found(120, &|second| 20.0 + 30.0 * (second - from).clamp(0.0, 4.0)), None, "{from}");
+    }
+    assert_eq!(found(120, &|second| if second < 20.0 { 20.0 } else { 200.0 }), None);
+    assert_eq!(found(120, &|second| if (20.0..26.0).contains(&second) { 200.0 } else { 120.0 }), None);
+    assert_eq!(found(120, &|second| 120.0 + 30.0 * (second - 20.0).clamp(0.0, 4.0)), None);
+}
+
+#[test]
 fn a_leak_that_never_gets_there_is_no_fault() {
     // 4 MiB an hour: a week.
     assert!(fault(&minutes(&mut plugin(), 1440, 0.0, |minute| 200.0 + 0.066 * minute)).is_none());
@@ -227,7 +252,7 @@ fn a_configuration_that_makes_no_sense_is_refused() {
     for (config, reason) in [
         (r#"{ "limit": "120%" }"#, "neither a size"),
         (r#"{ "limit": "lots" }"#, "neither a size"),
-        (r#"{ "window": "5m" }"#, "half an hour or more"),
+        (r#"{ "window": "10s" }"#, "is less than 20 s"),
         (r#"{ "urgent": "2d" }"#, "is longer than"),
         (r#"{ "quiet-hours": "night" }"#, "are no hours"),
         (r#"{ "quiet-hours": "25:00-26:00" }"#, "are no hours"),

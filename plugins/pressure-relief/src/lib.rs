@@ -305,10 +305,11 @@ impl Offender<'_> {
 
 fn words(stall: &Stall) -> String {
     match stall.ratio {
-        Some((_, ratio)) => {
+        // The average takes ten seconds to rise: the kernel's triggers may be ahead of it.
+        Some((_, ratio)) if ratio > stall.shortage.clear => {
             format!("tasks stand still for {:.0} % of the time for want of {}", ratio * 100.0, stall.resource)
         }
-        None => format!("tasks stand still for want of {}", stall.resource),
+        _ => format!("tasks stand still for want of {}", stall.resource),
     }
 }
 

@@ -120,6 +120,12 @@ fn the_kernels_triggers_tell_it_before_the_average_does() {
         .flat_map(|_| [plugin.batch(&samples, vec![stalled(None)]), plugin.batch(&samples, vec![])].concat())
         .collect();
     assert_eq!(raised(&findings), ["memory"]);
+    // The average does not show it yet, and what is told does not say the contrary.
+    let mut plugin = self::plugin();
+    let early = [("system.pressure.stalled_ratio", &MEMORY[..], 0.0), ("system.memory.utilization", &USED[..], 0.95)];
+    let findings: Vec<Finding> = (0..23).flat_map(|_| plugin.batch(&early, vec![stalled(None)])).collect();
+    let Some(Finding::Present(fault)) = findings.last() else { panic!("{findings:?}") };
+    assert_eq!(fault.summary, "tasks stand still for want of memory");
 }
 
 #[test]

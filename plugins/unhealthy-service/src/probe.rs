@@ -97,7 +97,9 @@ impl Probe {
             Some(Answer { code: Some(500..), .. }) => ("it answers with an error of its own", "error", 0.8),
             Some(Answer { code: Some(_), .. }) => ("it answers, but not what is expected", "unexpected answer", 0.6),
             _ if says(&["refused"]) => ("it runs and does not listen", "not listening", 0.8),
-            _ if says(&["timed out", "timeout", "no answer", "took longer"]) => ("it runs and hangs", "hang", 0.8),
+            _ if says(&["timed out", "timeout", "no answer", "took longer", "did not end"]) => {
+                ("it runs and hangs", "hang", 0.8)
+            }
             _ => ("it runs and does not answer as it should", "no answer", 0.5),
         };
         let cause = Cause::new(why, confidence).path([kind, way]).evidence("probe.name", self.name.as_str());

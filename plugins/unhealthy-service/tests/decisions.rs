@@ -75,6 +75,16 @@ fn a_service_that_runs_and_does_not_answer_is_unhealthy() {
 }
 
 #[test]
+fn a_probe_that_waits_in_vain_tells_of_a_hang_whatever_its_kind() {
+    for message in ["no answer within 2 s", "`/usr/bin/pg_isready` did not end within 3 s and was killed"] {
+        let mut plugin = plugin();
+        assert_eq!(raised(&plugin.event(probe("web", "down", message))), ["service.unhealthy"]);
+        let cause = plugin.diagnose(&Fault::new("service.unhealthy", "nginx.service")).remove(0);
+        assert_eq!(cause.summary, "it runs and hangs", "{message}");
+    }
+}
+
+#[test]
 fn a_service_that_is_down_or_was_stopped_or_is_not_known_is_left_alone() {
     for (event, clears) in [
         (service("failed"), false),

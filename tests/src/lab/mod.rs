@@ -19,6 +19,7 @@
 //! To boot one takes root, systemd and the tools of util-linux and iproute2: [`available`] says what is missing.
 
 mod available;
+mod cage;
 mod cgroup;
 mod files;
 mod host;
@@ -30,6 +31,7 @@ mod units;
 mod web;
 
 pub use available::{Missing, available};
+pub use cage::Cage;
 pub use host::{Builder, Host};
 pub use network::Network;
 pub use skip::{host_or_skip, skip, skip_without};

@@ -42,4 +42,9 @@ impl Host {
     pub fn kill_main(&self, unit: &str) -> Result<()> {
         self.run(&["systemctl", "kill", "--kill-whom=main", "--signal=KILL", unit]).map(drop)
     }
+
+    /// Stops all processes of a unit as `kill -STOP` does: they live, and do nothing.
+    pub fn hang(&self, unit: &str) -> Result<()> {
+        self.run(&["systemctl", "kill", "--kill-whom=all", "--signal=STOP", unit]).map(drop)
+    }
 }

@@ -180,6 +180,8 @@ fn state(container: &Container) -> Vec<Attribute> {
     let mut attributes = identity(container);
     attributes.push(Attribute::new("container.status", status.word.as_str()));
     attributes.push(Attribute::new("container.restarts", status.restarts));
+    let policy = status.restart_policy.as_deref();
+    attributes.extend(policy.map(|policy| Attribute::new("container.restart_policy", policy)));
     attributes.push(Attribute::new("container.oom_killed", status.oom_killed));
     attributes.extend(status.health.as_deref().map(|health| Attribute::new("container.health", health)));
     attributes.extend(status.exit_code.filter(|_| !status.running).map(exit_code));
@@ -201,6 +203,7 @@ mod tests {
             oom_killed: false,
             health: None,
             restarts: 0,
+            restart_policy: None,
             finished_at: finished_at.into(),
         };
         Container { id: "a1".into(), name: "web".into(), image: "web:1".into(), status }
