@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use common::{at, bytes, load, sandbox};
 use salve::clock::{Clock, SystemClock};
-use salve::config::Access;
+use salve::config::{Access, Supervision};
 use salve::incident::ledger::{Ledger, Quota};
 use salve::incident::{Attempt, Fault, Finding, Incident, Input, Question, Recovery, Severity, Topic, Verdict};
-use salve::plugin::{CallError, Fleet, Instance, Interfaces, Limits, LoadError, Loaded, Parts, Sandbox};
+use salve::plugin::{CallError, Fleet, Instance, Interfaces, Limits, LoadError, Loaded, Parts, Quarantines, Sandbox};
 use salve::service::command::CommandSpec;
 use salve::service::{ActiveState, ManagerKind, ServiceStatus, Services, StatusTable};
 use salve::signal::{Batch, History, Router, Sample, Selector, SeriesName, Subscription, Value};
@@ -384,14 +384,18 @@ async fn one_that_is_asked_again_and_again_is_still_called_for_what_is_due() {
     std::fs::write(policies.join("test.toml"), policy).unwrap();
     let (engine, mut inputs) = tokio::sync::mpsc::channel(64);
     let (clock, router, interfaces): (Arc<dyn Clock>, _, _) = (Arc::new(SystemClock::new()), Arc::default(), nothing());
-    let parts = Parts { sandbox: sandbox().clone(), interfaces, router, clock, engine };
-    let mut fleet = Fleet::new(parts, plugins, policies);
-    fleet.look().await;
+    let (limits, supervision) = (Limits::default(), Supervision::default());
+    let quarantines = Arc::new(Quarantines::new([]));
+    let sandbox = sandbox().clone();
+    let parts = Parts { sandbox, interfaces, router, clock, engine, limits, supervision, quarantines };
+    let fleet = Fleet::new(parts, plugins, policies);
+    let ask = fleet.ask();
+    tokio::spawn(fleet.run());
     let mut next = async || {
         tokio::time::timeout(Duration::from_secs(60), inputs.recv()).await.expect("it is never called").unwrap()
     };
     assert!(matches!(next().await, Input::Arrived { .. }));
-    fleet.ask()("test", Question { topic: Topic::Verify, incident: incident(), turn: 1 });
+    ask("test", Question { topic: Topic::Verify, incident: incident(), turn: 1 });
     for _ in 0..2 {
         let input = next().await;
         let Input::Found { findings, .. } = &input else { panic!("it never decides: {input:?}") };
