@@ -11,6 +11,7 @@ use super::limits::{self, Limits};
 pub struct Sandbox {
     engine: Engine,
     ticker: Arc<Ticker>,
+    limits: Limits,
 }
 
 impl std::fmt::Debug for Sandbox {
@@ -26,7 +27,7 @@ impl Sandbox {
         Self::within(&Limits::default())
     }
 
-    /// The same with the stack that these limits give to every call.
+    /// The same with these limits for all plugins, the stack of every call among them.
     pub fn within(limits: &Limits) -> Result<Self, String> {
         let mut config = Config::new();
         config.wasm_component_model(true);
@@ -34,11 +35,16 @@ impl Sandbox {
         config.concurrency_support(false);
         config.epoch_interruption(true);
         config.max_wasm_stack(limits.stack);
-        // A component that knows its lines names them when it traps.
-        config.wasm_backtrace_details(WasmBacktraceDetails::Enable);
+        // Whatever the environment says: see `trace`.
+        config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
         let engine = Engine::new(&config).map_err(|error| format!("WebAssembly cannot run on this host: {error:#}"))?;
         let ticker = Ticker::start(engine.clone()).map_err(|error| format!("no thread for deadlines: {error}"))?;
-        Ok(Self { engine, ticker })
+        Ok(Self { engine, ticker, limits: *limits })
+    }
+
+    /// What no plugin gets more of.
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     pub(super) fn engine(&self) -> &Engine {

@@ -195,9 +195,9 @@ impl Limit {
 pub(crate) fn bytes(value: u64) -> String {
     match value {
         0 => "0".to_owned(),
-        _ if value % (KIB * MIB) == 0 => format!("{}GiB", value / (KIB * MIB)),
-        _ if value % MIB == 0 => format!("{}MiB", value / MIB),
-        _ if value % KIB == 0 => format!("{}KiB", value / KIB),
+        _ if value.is_multiple_of(KIB * MIB) => format!("{}GiB", value / (KIB * MIB)),
+        _ if value.is_multiple_of(MIB) => format!("{}MiB", value / MIB),
+        _ if value.is_multiple_of(KIB) => format!("{}KiB", value / KIB),
         _ => format!("{value}B"),
     }
 }
