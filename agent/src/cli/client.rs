@@ -22,6 +22,15 @@ pub(crate) fn get<T: DeserializeOwned>(socket: &Path, path: &str) -> anyhow::Res
     read(status, &body)
 }
 
+/// A name as a part of a path of the API.
+pub(super) fn escaped(name: &str) -> String {
+    let escape = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    name.bytes().map(escape).collect()
+}
+
 /// Says something to the agent, and prints what it answers; what it refuses is told with its words.
 pub(super) fn say(socket: &Path, path: &str, body: &serde_json::Value) -> anyhow::Result<Outcome> {
     say_as(socket, path, "application/json", body)

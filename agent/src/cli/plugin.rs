@@ -40,7 +40,8 @@ pub(super) fn run(socket: &Path, command: Command) -> anyhow::Result<Outcome> {
         Command::List(args) => list(socket, &args),
         Command::Inspect { file, output } => inspect(&file, &output),
         Command::Release(ReleaseArgs { name, reason }) => {
-            client::say(socket, &format!("/v1/plugins/{name}/release"), &json!({ "reason": reason }))
+            let path = format!("/v1/plugins/{}/release", client::escaped(&name));
+            client::say(socket, &path, &json!({ "reason": reason }))
         }
     }
 }

@@ -55,7 +55,7 @@ pub(super) enum Start {
 #[derive(Debug)]
 pub(super) enum Message {
     /// A question to the plugin.
-    Question(Question),
+    Question(Box<Question>),
     /// Its quarantine is over.
     Release,
 }
@@ -181,6 +181,8 @@ impl Actor {
         loop {
             let now = self.setup.clock.now().mono;
             if self.supervisor.is_healthy(now) {
+                let strikes = self.supervisor.count();
+                self.board.update(|board| board.strikes = strikes);
                 self.recovered().await;
             }
             let healthy = self.supervisor.healthy_at().map(|at| Instant::now() + at.saturating_sub(now));
@@ -190,7 +192,7 @@ impl Actor {
                 _ = &mut self.stopped => return None,
                 () = mailbox.ring() => None,
                 message = self.inbox.recv() => match message {
-                    Some(Message::Question(question)) => Some(question),
+                    Some(Message::Question(question)) => Some(*question),
                     Some(Message::Release) => continue,
                     None => return None,
                 },
@@ -339,7 +341,7 @@ impl Actor {
                 _ = &mut self.stopped => return Next::Stop,
                 () = tokio::time::sleep_until(until) => break,
                 message = self.inbox.recv() => match message {
-                    Some(Message::Question(question)) => self.refuse(Some(question), &reason).await,
+                    Some(Message::Question(question)) => self.refuse(Some(*question), &reason).await,
                     Some(Message::Release) => {}
                     None => return Next::Stop,
                 }
@@ -365,7 +367,7 @@ impl Actor {
                 biased;
                 _ = &mut self.stopped => return Next::Stop,
                 message = self.inbox.recv() => match message {
-                    Some(Message::Question(question)) => self.refuse(Some(question), &reason).await,
+                    Some(Message::Question(question)) => self.refuse(Some(*question), &reason).await,
                     Some(Message::Release) => break,
                     None => return Next::Stop,
                 }

@@ -14,6 +14,7 @@ pub struct Sandbox {
     engine: Engine,
     compiler: Compiler,
     ticker: Arc<Ticker>,
+    limits: Limits,
 }
 
 impl std::fmt::Debug for Sandbox {
@@ -29,18 +30,23 @@ impl Sandbox {
         Self::within(compiler, &Limits::default())
     }
 
-    /// The same with the stack that these limits give to every call.
+    /// The same with these limits for all plugins, the stack of every call among them.
     pub fn within(compiler: Compiler, limits: &Limits) -> Result<Self, String> {
         let mut config = tuning::config();
         config.max_wasm_stack(limits.stack);
         let engine = Engine::new(&config).map_err(|error| format!("WebAssembly cannot run on this host: {error:#}"))?;
         let ticker = Ticker::start(engine.clone()).map_err(|error| format!("no thread for deadlines: {error}"))?;
-        Ok(Self { engine, compiler, ticker })
+        Ok(Self { engine, compiler, ticker, limits: *limits })
     }
 
     /// The component that these bytes are.
     pub(super) fn component(&self, digest: &str, wasm: &[u8]) -> Result<Component, CompileError> {
         self.compiler.component(&self.engine, digest, wasm)
+    }
+
+    /// What no plugin gets more of.
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     pub(super) fn engine(&self) -> &Engine {

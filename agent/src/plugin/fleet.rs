@@ -145,7 +145,7 @@ impl Fleet {
             let questions = questions.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(door) = questions.get(policy) {
                 // An instance that is just being stopped: its successor is asked when it arrives.
-                let _ = door.send(Message::Question(question));
+                let _ = door.send(Message::Question(Box::new(question)));
             }
         }
     }

@@ -59,7 +59,7 @@ impl std::fmt::Debug for Instance {
 }
 
 impl Instance {
-    /// Instantiates a plugin for a policy that grants it this access, within the usual limits.
+    /// Instantiates a plugin for a policy that grants it this access, within the limits of all.
     pub fn new(
         sandbox: &Sandbox,
         loaded: &Loaded,
@@ -67,7 +67,7 @@ impl Instance {
         access: &Access,
         interfaces: Interfaces,
     ) -> Result<Self, LoadError> {
-        Self::within(&Limits::default(), sandbox, loaded, policy, access, interfaces)
+        Self::within(sandbox.limits(), sandbox, loaded, policy, access, interfaces)
     }
 
     /// The same within these limits.

@@ -195,9 +195,9 @@ impl Limit {
 pub(crate) fn bytes(value: u64) -> String {
     match value {
         0 => "0".to_owned(),
-        _ if value % (KIB * MIB) == 0 => format!("{}GiB", value / (KIB * MIB)),
-        _ if value % MIB == 0 => format!("{}MiB", value / MIB),
-        _ if value % KIB == 0 => format!("{}KiB", value / KIB),
+        _ if value.is_multiple_of(KIB * MIB) => format!("{}GiB", value / (KIB * MIB)),
+        _ if value.is_multiple_of(MIB) => format!("{}MiB", value / MIB),
+        _ if value.is_multiple_of(KIB) => format!("{}KiB", value / KIB),
         _ => format!("{value}B"),
     }
 }
@@ -208,8 +208,10 @@ pub const TICK: Duration = Duration::from_millis(10);
 /// Core instances, memories and tables of one component: an adapter or two, a shim, and the plugin itself.
 pub const INSTANCES: usize = 32;
 
-/// Bytes that one regular expression of a selector may compile to.
+/// Bytes that one regular expression of a selector may compile to…
 pub const PATTERN: usize = 1 << 20;
+/// …and those of one subscription together: each gets an equal share.
+pub const PATTERNS: usize = 16 << 20;
 
 /// Longest text of a kind, target or key, in bytes.
 pub const NAME: usize = 256;
@@ -274,6 +276,7 @@ pub fn fixed() -> Vec<(&'static str, String)> {
         ("Attributes of one fault, cause or action; the rest is left out", ATTRIBUTES.to_string()),
         ("A wait, settle time or deadline; longer ones are shortened", "1day".to_owned()),
         ("A regular expression of a selector, compiled", bytes(PATTERN as u64)),
+        ("Those of one subscription together, each with an equal share", bytes(PATTERNS as u64)),
         ("Seconds' worth of log lines and bytes at once", LOG_BURST.to_string()),
         ("A key of `state`", bytes(crate::incident::ledger::Quota::KEY as u64)),
         ("Files in one answer of `files.largest`", FILES.to_string()),

@@ -162,7 +162,7 @@ pub struct Policy {
 /// A plugin that runs under a policy.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Instance {
-    /// `running` or `backoff`.
+    /// `loading`, `running`, `backoff`, `quarantined` or `unloading`.
     pub state: String,
     /// Since when: a new instance has another time.
     pub since: String,

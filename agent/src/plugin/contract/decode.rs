@@ -50,6 +50,10 @@ pub(in crate::plugin) fn subscription(
 ) -> Result<Subscription, Malformed> {
     let count = subscription.metrics.len() + subscription.events.len();
     at_most("selectors", count, limits.selectors)?;
+    let all = subscription.metrics.iter().chain(&subscription.events);
+    let bodies = all.filter(|selector| selector.body.is_some()).count();
+    let share = limits::PATTERN.min(limits::PATTERNS / bodies.max(1));
+    let selector = |selector| self::selector(selector, share);
     Ok(Subscription {
         metrics: subscription.metrics.into_iter().map(selector).collect::<Result<_, _>>()?,
         events: subscription.events.into_iter().map(selector).collect::<Result<_, _>>()?,
@@ -57,10 +61,11 @@ pub(in crate::plugin) fn subscription(
     })
 }
 
-fn selector(selector: wire::Selector) -> Result<Selector, Malformed> {
+/// A selector whose regular expression may take so many bytes.
+fn selector(selector: wire::Selector, most: usize) -> Result<Selector, Malformed> {
     let own = Selector::new(&selector.name, attributes(selector.matching));
     let Some(body) = selector.body else { return Ok(own) };
-    let body = RegexBuilder::new(&body).size_limit(limits::PATTERN).build();
+    let body = RegexBuilder::new(&body).size_limit(most).dfa_size_limit(most).build();
     let body = body.map_err(|error| Malformed(format!("selector `{}`: {error}", selector.name)))?;
     Ok(own.with_body(body))
 }
@@ -247,6 +252,13 @@ mod tests {
         let selector = wire::Selector { name: "n".into(), matching: vec![], body: None };
         let all = wire::Subscription { metrics: vec![selector], events: vec![], every: 0 };
         assert!(subscription(all, &limits).is_err());
+        // One large pattern is fine; many are too much together.
+        let body = Some(r"\w{15}".to_owned());
+        let large = wire::Selector { name: "n".into(), matching: vec![], body };
+        let all = |count| wire::Subscription { metrics: vec![], events: vec![large.clone(); count], every: 0 };
+        assert!(subscription(all(1), &Limits::default()).is_ok());
+        let error = subscription(all(500), &Limits::default()).unwrap_err();
+        assert!(error.to_string().contains("size limit"), "{error}");
         assert!(not_too_heavy(&wire::Verdict::Unhealthy("y".repeat(100)), &limits).is_err());
         assert!(not_too_heavy(&wire::Verdict::Unhealthy("y".repeat(90)), &limits).is_ok());
     }

@@ -8,11 +8,11 @@ use crate::plugin::limits::{self, Limits};
 
 impl Log for Host {
     fn write(&mut self, level: Level, message: String, fields: Vec<Attribute>) -> wasmtime::Result<()> {
-        let mut line = text(message);
+        let mut line = one_line(text(message));
         if matches!(level, Level::Error) {
             self.last_words = Some(line.clone());
         }
-        fields.iter().take(limits::ATTRIBUTES).for_each(|field| line.push_str(&show(field)));
+        fields.iter().take(limits::ATTRIBUTES).for_each(|field| line.push_str(&one_line(show(field))));
         let Some(dropped) = self.log.admit(line.len(), Instant::now()) else { return Ok(()) };
         self.timed(|host, _| {
             let policy = &*host.policy;
@@ -80,6 +80,11 @@ impl Meter {
     }
 }
 
+/// Without what would end the line: a plugin must not write lines that look like another's.
+fn one_line(text: String) -> String {
+    if text.contains(char::is_control) { text.replace(char::is_control, " ") } else { text }
+}
+
 fn show(field: &Attribute) -> String {
     let key = text(field.key.clone());
     match &field.value {
@@ -98,6 +103,14 @@ mod tests {
 
     fn admitted(meter: &mut Meter, bytes: usize, now: Instant) -> usize {
         (0..1000).filter(|_| meter.admit(bytes, now).is_some()).count()
+    }
+
+    #[test]
+    fn a_message_of_several_lines_is_one() {
+        assert_eq!(
+            one_line("gone\n2026-01-01 ERROR salve: forged\x1b[2J".into()),
+            "gone 2026-01-01 ERROR salve: forged [2J"
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ pub(crate) fn config() -> Config {
     // Plugins are called one at a time; support for more makes each call three times dearer.
     config.concurrency_support(false);
     config.epoch_interruption(true);
-    // A plugin that was built with debug information tells where it trapped.
-    config.wasm_backtrace_details(WasmBacktraceDetails::Enable);
+    // Whatever the environment says: see `trace`.
+    config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
     config
 }
