@@ -120,6 +120,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
         engine: inputs.clone(),
         limits: settings.limits,
         supervision: settings.supervision,
+        upgrade: settings.upgrade,
         quarantines: Arc::new(Quarantines::new(past.quarantines.clone())),
     };
     let fleet = Fleet::new(parts, settings.plugins, settings.policies);

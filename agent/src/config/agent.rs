@@ -7,8 +7,8 @@ use toml::Spanned;
 use super::maintenance::Window;
 use super::requires::{self, Requires};
 use super::{
-    Breaker, ConfigError, EndpointSpec, HostRules, ProbeSpec, Supervision, WatchedFile, command, containers, files,
-    limits, metrics, probe, raw, supervision,
+    Breaker, ConfigError, EndpointSpec, HostRules, ProbeSpec, Supervision, Upgrade, WatchedFile, command, containers,
+    files, limits, metrics, probe, raw, supervision, upgrade,
 };
 use crate::notify::Channel;
 use crate::plugin::Limits;
@@ -65,6 +65,8 @@ pub struct Settings {
     pub limits: Limits,
     /// What becomes of a plugin that fails.
     pub supervision: Supervision,
+    /// How a new version of a plugin takes over.
+    pub upgrade: Upgrade,
 }
 
 /// `[ledger]`.
@@ -114,6 +116,7 @@ impl Settings {
         let limits = limits::of_agent(std::mem::take(&mut raw.agent.limits)).map_err(|flaw| flaw.within(file, text))?;
         let supervision =
             supervision::read(std::mem::take(&mut raw.agent.supervision)).map_err(|flaw| flaw.within(file, text))?;
+        let upgrade = upgrade::read(&raw.agent.upgrade);
         let mut host = host_rules(raw.agent);
         for (name, window) in raw.maintenance {
             host.maintenance.push(Window::read(&name, window).map_err(|flaw| flaw.within(file, text))?);
@@ -162,6 +165,7 @@ impl Settings {
             },
             limits,
             supervision,
+            upgrade,
         })
     }
 }

@@ -24,6 +24,7 @@ mod requires;
 mod rules;
 mod size;
 mod supervision;
+mod upgrade;
 mod web;
 
 pub use access::{Access, READABLE};
@@ -39,6 +40,7 @@ pub use policy::Policy;
 pub use probe::{CommandProbe, Dialogue, DnsProbe, HttpProbe, ProbeKind, ProbeSpec, RecordType, TcpProbe};
 pub use rules::{Backoff, Breaker, Budget, Flapping, HostRules, Mode, Rules};
 pub use supervision::Supervision;
+pub use upgrade::Upgrade;
 pub use web::Trust;
 
 #[cfg(test)]

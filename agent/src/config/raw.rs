@@ -80,6 +80,7 @@ pub(super) struct AgentTable {
     pub max_reboots: Option<Budget>,
     pub limits: Limits,
     pub supervision: Supervision,
+    pub upgrade: Upgrade,
 }
 
 impl Default for AgentTable {
@@ -94,6 +95,7 @@ impl Default for AgentTable {
             max_reboots: None,
             limits: Limits::new(),
             supervision: Supervision::default(),
+            upgrade: Upgrade::default(),
         }
     }
 }
@@ -105,6 +107,17 @@ pub(super) struct Supervision {
     #[serde(deserialize_with = "budget::read_some")]
     pub strikes: Option<Budget>,
     pub backoff: Option<Spanned<Backoff>>,
+}
+
+/// `[agent.upgrade]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(super) struct Upgrade {
+    #[serde(deserialize_with = "duration::read_some")]
+    pub shadow: Option<Duration>,
+    #[serde(deserialize_with = "number::at_least_one")]
+    pub batches: Option<u32>,
+    pub differences: Option<usize>,
 }
 
 /// `breaker = { … }`.

@@ -231,7 +231,9 @@ impl Actor {
             self.board.update(|board| board.dropped += dropped);
             tracing::warn!(policy = &*self.setup.policy, dropped, "signals dropped: more came than the plugin took");
         }
-        let findings = findings.unwrap_or_default().into_iter().map(|finding| {
+        let findings = findings.unwrap_or_default();
+        self.board.note(&findings);
+        let findings = findings.into_iter().map(|finding| {
             let at = seen.at(&finding);
             (finding, at)
         });

@@ -7,9 +7,10 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::task::{JoinError, JoinSet, block_in_place, spawn_blocking};
+use tokio::task::{AbortHandle, JoinError, JoinSet, block_in_place, spawn_blocking};
 
 use super::actor::{Build, Handle, Message, Setup, Start};
+use super::canary;
 use super::directory::{Directory, File};
 use super::engine::Sandbox;
 use super::imports::Interfaces;
@@ -21,7 +22,8 @@ use super::schema;
 use super::view::{FleetView, PluginView, PolicyView};
 use super::watch::DirectoryWatch;
 use crate::clock::Clock;
-use crate::config::{Policy, Supervision};
+use crate::config::{Policy, Supervision, Upgrade};
+use crate::incident::ledger::Quota;
 use crate::incident::{Input, Question};
 use crate::signal::{Router, Subscription};
 
@@ -44,6 +46,8 @@ pub struct Parts {
     pub supervision: Supervision,
     /// Those that failed too often.
     pub quarantines: Arc<Quarantines>,
+    /// How a new version takes over.
+    pub upgrade: Upgrade,
 }
 
 impl std::fmt::Debug for Parts {
@@ -64,6 +68,11 @@ pub struct Fleet {
     last_load: u64,
     policies: BTreeMap<String, Source<Policy>>,
     instances: BTreeMap<String, Handle>,
+    /// What each of them runs.
+    running: BTreeMap<String, Arc<Loaded>>,
+    /// New versions that are tried beside what runs, by policy.
+    canaries: BTreeMap<String, Canary>,
+    trials: JoinSet<Trial>,
     /// Why a policy has no instance, or not the one it should have; by the basis that was tried.
     refused: BTreeMap<String, (Arc<str>, String)>,
     questions: Arc<Questions>,
@@ -103,6 +112,26 @@ impl<T> Source<T> {
     }
 }
 
+/// A new version on trial.
+struct Canary {
+    policy: Arc<Policy>,
+    loaded: Arc<Loaded>,
+    basis: Arc<str>,
+    task: AbortHandle,
+}
+
+/// A trial that has ended.
+struct Trial {
+    policy: String,
+    basis: Arc<str>,
+    result: Result<canary::Passed, String>,
+}
+
+/// Where the questions go that a policy's canary is asked as well; no policy has such a name.
+fn canary_of(policy: &str) -> String {
+    format!("{policy}/canary")
+}
+
 /// A load that has ended.
 struct Load {
     number: u64,
@@ -123,6 +152,9 @@ impl Fleet {
             last_load: 0,
             policies: BTreeMap::new(),
             instances: BTreeMap::new(),
+            running: BTreeMap::new(),
+            canaries: BTreeMap::new(),
+            trials: JoinSet::new(),
             refused: BTreeMap::new(),
             questions: Arc::default(),
             view: watch::Sender::new(Arc::new(FleetView::default)),
@@ -143,6 +175,9 @@ impl Fleet {
         let questions = self.questions.clone();
         move |policy, question| {
             let questions = questions.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(door) = questions.get(&canary_of(policy)) {
+                let _ = door.send(Message::Question(Box::new(question.clone())));
+            }
             if let Some(door) = questions.get(policy) {
                 // An instance that is just being stopped: its successor is asked when it arrives.
                 let _ = door.send(Message::Question(Box::new(question)));
@@ -173,6 +208,7 @@ impl Fleet {
                     tokio::select! {
                         () = &mut changed => break,
                         Some(load) = self.loads.join_next() => self.loaded(load).await,
+                        Some(trial) = self.trials.join_next() => self.tried(trial).await,
                     }
                 }
             }
@@ -298,13 +334,124 @@ impl Fleet {
             if self.instances.get(&name).is_some_and(|running| running.basis == basis) {
                 // Back to what runs: an earlier refusal is about something that is not there any more.
                 self.refused.remove(&name);
+                self.end_trial(&name);
                 continue;
             }
+            if self.canaries.get(&name).is_some_and(|canary| canary.basis == basis) {
+                continue;
+            }
+            self.end_trial(&name);
             if self.refused.get(&name).is_some_and(|(tried, _)| *tried == basis) {
                 continue;
             }
-            self.replace(&name, policy, loaded, basis).await;
+            if self.is_worth_a_trial(&name, &loaded) {
+                self.try_out(&name, policy, loaded, basis);
+            } else {
+                self.replace(&name, policy, loaded, basis).await;
+            }
         }
+    }
+
+    /// Whether other code is about to take the place of code that runs well.
+    fn is_worth_a_trial(&self, name: &str, loaded: &Loaded) -> bool {
+        let runs = self.instances.get(name).is_some_and(|handle| handle.board.read().is_running());
+        let is_other = self.running.get(name).is_some_and(|running| running.digest != loaded.digest);
+        // A file that is marked is not what is about to run: it is the version before it.
+        let is_marked = self.plugins.values().any(|source| {
+            source.problem.is_some() && source.good.as_ref().is_some_and(|good| good.digest == loaded.digest)
+        });
+        runs && is_other && !is_marked && !self.parts.upgrade.shadow.is_zero()
+    }
+
+    /// Begins to try a new version beside the one that runs.
+    fn try_out(&mut self, name: &str, policy: Arc<Policy>, loaded: Arc<Loaded>, basis: Arc<str>) {
+        let Some(handle) = self.instances.get(name) else { return };
+        let mut interfaces = self.parts.interfaces.clone();
+        let quota = Quota { keys: usize::MAX, value: usize::MAX, bytes: usize::MAX, ..Quota::default() };
+        let draft = interfaces.state.map(|state| block_in_place(|| state.draft(name, &quota))).transpose();
+        let built = draft.and_then(|draft| {
+            interfaces.state = draft.map(Arc::new);
+            let clock = self.parts.clock.as_ref();
+            block_in_place(|| configured(&self.parts.sandbox, &policy, &loaded, interfaces, clock))
+        });
+        let (instance, subscription) = match built {
+            Ok(built) => built,
+            Err(problem) => return self.refuse(name, &policy, basis, problem),
+        };
+        let (door, questions) = mpsc::unbounded_channel();
+        let setup = canary::Setup {
+            policy: policy.name.clone(),
+            router: self.parts.router.clone(),
+            clock: self.parts.clock.clone(),
+            limits: policy.limits,
+            upgrade: self.parts.upgrade,
+            board: handle.board.clone(),
+            questions,
+        };
+        let (id, of) = (name.to_owned(), basis.clone());
+        let task = self.trials.spawn(async move {
+            let result = canary::run(setup, instance, subscription).await;
+            Trial { policy: id, basis: of, result }
+        });
+        self.questions().insert(canary_of(name), door);
+        tracing::info!(
+            policy = name,
+            plugin = policy.plugin,
+            sha256 = &*loaded.digest,
+            "a new version is tried in shadow"
+        );
+        self.canaries.insert(name.to_owned(), Canary { policy, loaded, basis, task });
+    }
+
+    /// A trial has ended: the new version takes over, or is rolled back and its file marked.
+    async fn tried(&mut self, trial: Result<Trial, JoinError>) {
+        let Trial { policy: name, basis, result } = match trial {
+            Ok(trial) => trial,
+            // It was ended, because something else is to run.
+            Err(error) if error.is_cancelled() => return,
+            Err(error) => return tracing::error!("a trial ended early: {error}"),
+        };
+        if self.canaries.get(&name).is_none_or(|canary| canary.basis != basis) {
+            return;
+        }
+        let Some(Canary { policy, loaded, .. }) = self.end_trial(&name) else { return };
+        match result {
+            Ok(canary::Passed { batches, answers, faults }) => {
+                tracing::info!(policy = &*name, batches, answers, faults, "the new version stood its trial");
+                self.replace(&name, policy, loaded, basis).await;
+            }
+            Err(reason) => {
+                let digest: String = loaded.digest.chars().take(12).collect();
+                let problem = format!("version {digest} was rolled back after a trial under {name}: {reason}");
+                tracing::error!(policy = &*name, plugin = policy.plugin, sha256 = &*loaded.digest, "{problem}");
+                let before = self.running.get(&name).cloned();
+                if let (Some(source), Some(_)) = (self.plugins.get_mut(&policy.plugin), &before) {
+                    (source.good, source.problem) = (before, Some(problem));
+                }
+                self.reconcile().await;
+            }
+        }
+        self.publish();
+    }
+
+    /// What still runs of a plugin whose new version is on trial.
+    fn before_trial(&self, plugin: &str) -> Option<&Arc<Loaded>> {
+        let (policy, _) = self.canaries.iter().find(|(_, canary)| canary.policy.plugin == plugin)?;
+        self.running.get(policy)
+    }
+
+    fn end_trial(&mut self, name: &str) -> Option<Canary> {
+        let canary = self.canaries.remove(name)?;
+        canary.task.abort();
+        self.questions().remove(&canary_of(name));
+        Some(canary)
+    }
+
+    /// It does not take the place of what runs, if anything does.
+    fn refuse(&mut self, name: &str, policy: &Policy, basis: Arc<str>, problem: String) {
+        let rest = if self.instances.contains_key(name) { "; what ran before keeps running" } else { "" };
+        tracing::error!(policy = name, plugin = policy.plugin, "{problem}{rest}");
+        self.refused.insert(name.to_owned(), (basis, problem));
     }
 
     /// Starts an instance, or puts a new one in the place of another; where that fails, the other keeps running.
@@ -347,6 +494,7 @@ impl Fleet {
                 questions.insert(name.to_owned(), handle.door());
                 drop(questions);
                 self.instances.insert(name.to_owned(), handle);
+                self.running.insert(name.to_owned(), loaded);
                 self.refused.remove(name);
                 let mode = policy.rules.mode.as_str();
                 if is_quarantined {
@@ -355,12 +503,7 @@ impl Fleet {
                     tracing::info!(policy = name, plugin = policy.plugin, mode, replaced, "running");
                 }
             }
-            Err(problem) => {
-                let running = self.instances.contains_key(name);
-                let rest = if running { "; what ran before keeps running" } else { "" };
-                tracing::error!(policy = name, plugin = policy.plugin, "{problem}{rest}");
-                self.refused.insert(name.to_owned(), (basis, problem));
-            }
+            Err(problem) => self.refuse(name, &policy, basis, problem),
         }
     }
 
@@ -394,7 +537,9 @@ impl Fleet {
     }
 
     async fn unload(&mut self, name: &str) {
+        self.end_trial(name);
         self.questions().remove(name);
+        self.running.remove(name);
         if let Some(handle) = self.instances.remove(name) {
             handle.stop().await;
             // The engine is gone only when the agent ends.
@@ -412,10 +557,11 @@ impl Fleet {
         let plugins: Vec<PluginView> = self
             .plugins
             .iter()
-            .map(|(name, source)| PluginView {
+            .map(|(name, source)| (name, source, self.before_trial(name).or(source.good.as_ref())))
+            .map(|(name, source, runs)| PluginView {
                 name: name.clone(),
-                digest: source.good.as_ref().map(|loaded| loaded.digest.to_string()),
-                description: source.good.as_ref().map(|loaded| loaded.description.clone()),
+                digest: runs.map(|loaded| loaded.digest.to_string()),
+                description: runs.map(|loaded| loaded.description.clone()),
                 problem: match (&source.good, source.loading) {
                     (None, Some(_)) => Some("it is being loaded".to_owned()),
                     _ => source.problem.clone().or_else(|| self.name_taken(name)),
@@ -432,6 +578,7 @@ impl Fleet {
                 mode: policy.as_ref().map_or("", |policy| policy.rules.mode.as_str()).to_owned(),
                 written: self.policies.contains_key(&name),
                 instance: None,
+                canary: self.canaries.get(&name).map(|canary| canary.loaded.digest.to_string()),
                 problem: file_problem.or(refused),
                 name: name.clone(),
             });

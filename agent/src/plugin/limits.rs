@@ -253,6 +253,9 @@ pub const COMPILE_WALL: Duration = Duration::from_secs(180);
 /// Compilers that run at one time; further plugins wait, except those whose native code is in the cache.
 pub const COMPILERS: usize = 2;
 
+/// Faults of one instance that are remembered to compare a new version with.
+pub const PRESENT: usize = 4096;
+
 /// Plugins that are loaded at one time: each is held in memory meanwhile.
 pub const LOADS: usize = 32;
 

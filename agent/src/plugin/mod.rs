@@ -1,6 +1,7 @@
 //! Plugins: loading, running and supervising WebAssembly components. The only place that names wasmtime.
 
 mod actor;
+mod canary;
 mod contract;
 mod directory;
 mod engine;

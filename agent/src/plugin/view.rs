@@ -1,11 +1,14 @@
 //! What the fleet looks like from outside: for the API.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
 use super::contract::Description;
+use super::limits;
 use crate::clock::Timestamp;
+use crate::incident::Finding;
 
 /// Whether an instance runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,28 +68,44 @@ impl InstanceView {
 
 /// Where an actor writes its counts.
 #[derive(Debug)]
-pub(super) struct Board(Mutex<InstanceView>);
+pub(super) struct Board {
+    view: Mutex<InstanceView>,
+    /// The faults it says are there, up to [`limits::PRESENT`].
+    present: Mutex<BTreeSet<(String, String)>>,
+}
 
 impl Board {
     pub(super) fn new(since: Timestamp) -> Arc<Self> {
         let (state, last_error) = (InstanceState::Loading, None);
-        Arc::new(Self(Mutex::new(InstanceView {
-            state,
-            since,
-            calls: 0,
-            traps: 0,
-            strikes: 0,
-            dropped: 0,
-            last_error,
-        })))
+        let view = InstanceView { state, since, calls: 0, traps: 0, strikes: 0, dropped: 0, last_error };
+        Arc::new(Self { view: Mutex::new(view), present: Mutex::default() })
     }
 
     pub(super) fn update(&self, change: impl FnOnce(&mut InstanceView)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.view.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     pub(super) fn read(&self) -> InstanceView {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.view.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes note of what it says of faults.
+    pub(super) fn note(&self, findings: &[Finding]) {
+        let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
+        for finding in findings {
+            match finding {
+                Finding::Present(fault) if present.len() < limits::PRESENT => {
+                    present.insert((fault.kind.clone(), fault.target.clone()));
+                }
+                Finding::Present(_) => {}
+                Finding::Cleared { kind, target } => drop(present.remove(&(kind.clone(), target.clone()))),
+            }
+        }
+    }
+
+    /// The faults it says are there.
+    pub(super) fn present(&self) -> BTreeSet<(String, String)> {
+        self.present.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -116,6 +135,9 @@ pub struct PolicyView {
     pub written: bool,
     /// The instance, if one runs.
     pub instance: Option<InstanceView>,
+    /// SHA-256 of a new version that is tried beside it.
+    #[serde(default)]
+    pub canary: Option<String>,
     /// Why the file as it is now does not apply, or no instance runs.
     pub problem: Option<String>,
 }

@@ -155,6 +155,8 @@ pub struct Policy {
     pub written: bool,
     /// The instance, if one runs.
     pub instance: Option<Instance>,
+    /// SHA-256 of a new version that is tried beside it.
+    pub canary: Option<String>,
     /// Why the file as it is now does not apply, or no instance runs.
     pub problem: Option<String>,
 }

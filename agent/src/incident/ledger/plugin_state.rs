@@ -42,6 +42,22 @@ impl PluginState {
         Self { connection: Mutex::new(Some(connection)), back: Condvar::new() }
     }
 
+    /// A copy of what one policy keeps, in memory: what is changed there is forgotten with it.
+    pub fn draft(&self, policy: &str, quota: &Quota) -> Result<Self, String> {
+        let problem = |error: rusqlite::Error| error.to_string();
+        let copy = Connection::open_in_memory().map_err(problem)?;
+        copy.execute_batch(
+            "CREATE TABLE plugin_state (policy TEXT, key TEXT, value BLOB, PRIMARY KEY (policy, key)) WITHOUT ROWID",
+        )
+        .map_err(problem)?;
+        for key in self.keys(policy, quota)? {
+            let value = self.get(policy, &key, quota)?.unwrap_or_default();
+            copy.execute("INSERT INTO plugin_state VALUES (?1, ?2, ?3)", params![policy, key, value])
+                .map_err(problem)?;
+        }
+        Ok(Self::new(copy))
+    }
+
     /// The value of a key.
     pub fn get(&self, policy: &str, key: &str, quota: &Quota) -> Result<Option<Vec<u8>>, String> {
         let connection = self.borrow(quota.patience)?;
@@ -150,6 +166,24 @@ impl Drop for Borrowed<'_> {
 mod tests {
     use super::*;
     use crate::incident::ledger::Ledger;
+
+    #[test]
+    fn a_draft_begins_with_what_is_kept_and_changes_nothing_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = Ledger::open(dir.path()).unwrap().plugin_state().unwrap();
+        let quota = Quota::default();
+        state.set("web", "a", b"1", &quota).unwrap();
+        state.set("other", "b", b"2", &quota).unwrap();
+        let draft = state.draft("web", &quota).unwrap();
+        assert_eq!(draft.keys("web", &quota).unwrap(), ["a"]);
+        assert_eq!(draft.get("other", "b", &quota).unwrap(), None);
+        draft.set("web", "a", b"3", &quota).unwrap();
+        draft.set("web", "c", b"4", &quota).unwrap();
+        draft.delete("web", "a", &quota).unwrap();
+        assert_eq!(draft.keys("web", &quota).unwrap(), ["c"]);
+        assert_eq!(state.get("web", "a", &quota).unwrap().as_deref(), Some(&b"1"[..]));
+        assert_eq!(state.keys("web", &quota).unwrap(), ["a"]);
+    }
 
     #[test]
     fn who_cannot_have_it_in_time_is_told_so_and_who_comes_later_gets_it() {
