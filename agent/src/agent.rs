@@ -23,7 +23,7 @@ use crate::guard::Chain;
 use crate::incident::ledger::{Ledger, LedgerError};
 use crate::incident::{Doors, Engine, Input, Runner};
 use crate::notify::Notifier;
-use crate::plugin::{Fleet, Interfaces, Parts, Sandbox};
+use crate::plugin::{Fleet, Interfaces, Parts, Sandbox, Trust};
 use crate::service::{Services, StatusTable};
 use crate::signal::collector::{self, Context, Health, Sources};
 use crate::signal::{History, Router};
@@ -117,7 +117,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
         clock: clock.clone(),
         engine: inputs.clone(),
     };
-    let fleet = Fleet::new(parts, settings.plugins, settings.policies);
+    let fleet = Fleet::new(parts, settings.plugins, settings.policies).trusting(Trust::new(settings.trust));
     let (view, ask) = (fleet.view(), fleet.ask());
 
     // Those who are told.

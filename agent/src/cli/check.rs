@@ -1,11 +1,12 @@
 use super::output::Page;
 use super::{ConfigArgs, Outcome};
 use crate::config::Settings;
-use crate::plugin::survey;
+use crate::plugin::{Trust, survey};
 
 pub(super) fn run(args: &ConfigArgs) -> anyhow::Result<Outcome> {
     let settings = Settings::load(&args.config)?;
-    let survey = survey(&settings.plugins, &settings.policies).map_err(anyhow::Error::msg)?;
+    let survey =
+        survey(&settings.plugins, &settings.policies, &Trust::new(settings.trust)).map_err(anyhow::Error::msg)?;
     let mut page = Page::default();
     for (name, problem) in &survey.checked {
         match problem {

@@ -7,8 +7,8 @@ use toml::Spanned;
 use super::maintenance::Window;
 use super::requires::{self, Requires};
 use super::{
-    Breaker, ConfigError, EndpointSpec, HostRules, ProbeSpec, WatchedFile, command, containers, files, metrics, probe,
-    raw,
+    Breaker, ConfigError, EndpointSpec, HostRules, ProbeSpec, TrustRules, WatchedFile, command, containers, files,
+    metrics, probe, raw, trust,
 };
 use crate::notify::Channel;
 use crate::service::command::CommandSpec;
@@ -58,6 +58,8 @@ pub struct Settings {
     pub socket: PathBuf,
     /// How much the ledger keeps.
     pub ledger: LedgerSettings,
+    /// Which plugins may run at all.
+    pub trust: TrustRules,
 }
 
 /// `[ledger]`.
@@ -82,7 +84,7 @@ impl Settings {
 
     /// Reads its text; relative paths are relative to the file.
     pub fn parse(file: &Path, text: &str) -> Result<Self, ConfigError> {
-        let raw: raw::Agent = toml::from_str(text).map_err(|error| ConfigError::toml(file, text, &error))?;
+        let mut raw: raw::Agent = toml::from_str(text).map_err(|error| ConfigError::toml(file, text, &error))?;
         let base = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
         let base = base.parent().unwrap_or(Path::new("/"));
         if raw.collect.interval < MIN_INTERVAL {
@@ -103,6 +105,7 @@ impl Settings {
             watched.insert(name, files::check(base, entry).map_err(|flaw| flaw.within(file, text))?);
         }
         requires::check(&requires).map_err(|flaw| flaw.within(file, text))?;
+        let trust = trust::check(base, std::mem::take(&mut raw.agent.trust)).map_err(|flaw| flaw.within(file, text))?;
         let mut host = host_rules(raw.agent);
         for (name, window) in raw.maintenance {
             host.maintenance.push(Window::read(&name, window).map_err(|flaw| flaw.within(file, text))?);
@@ -148,6 +151,7 @@ impl Settings {
                 max_incidents: raw.ledger.max_incidents,
                 reserve: raw.ledger.reserve,
             },
+            trust,
         })
     }
 }

@@ -10,11 +10,13 @@ mod duration;
 mod error;
 mod files;
 mod guard;
+mod key;
 mod log;
 mod maintenance;
 mod metrics;
 mod notify;
 mod number;
+mod overlap;
 mod pattern;
 mod policy;
 mod probe;
@@ -22,6 +24,7 @@ mod raw;
 mod requires;
 mod rules;
 mod size;
+mod trust;
 mod web;
 
 pub use access::{Access, READABLE};
@@ -30,12 +33,15 @@ pub use command::{CommandSpec, ParameterType};
 pub(crate) use error::unknown_key;
 pub use error::{ConfigError, Location};
 pub use files::WatchedFile;
+pub use key::{PublicKey, key_id};
 pub use maintenance::Window;
 pub use metrics::EndpointSpec;
+pub use overlap::overlap;
 pub use pattern::Pattern;
 pub use policy::Policy;
 pub use probe::{CommandProbe, Dialogue, DnsProbe, HttpProbe, ProbeKind, ProbeSpec, RecordType, TcpProbe};
 pub use rules::{Backoff, Breaker, Budget, Flapping, HostRules, Mode, Rules};
+pub use trust::{Require, TrustRules};
 pub use web::Trust;
 
 #[cfg(test)]

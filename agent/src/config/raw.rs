@@ -13,6 +13,7 @@ use super::log::Log;
 use super::metrics::Metrics;
 use super::notify::Notify;
 use super::probe::Probe;
+use super::trust::Trust;
 use super::{Budget, Mode, ParameterType, budget, duration, number, size};
 use crate::incident::ledger::RESERVE;
 use crate::signal::Keep;
@@ -76,6 +77,7 @@ pub(super) struct AgentTable {
     pub breaker: Breaker,
     #[serde(deserialize_with = "budget::read_some")]
     pub max_reboots: Option<Budget>,
+    pub trust: Trust,
 }
 
 impl Default for AgentTable {
@@ -87,6 +89,7 @@ impl Default for AgentTable {
             max_plans: None,
             breaker: Breaker::default(),
             max_reboots: None,
+            trust: Trust::default(),
         }
     }
 }

@@ -9,12 +9,14 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{block_in_place, spawn_blocking};
 
 use super::actor::{Build, Handle, Setup};
+use super::admission::admit;
 use super::directory::{Directory, File};
 use super::engine::Sandbox;
 use super::imports::Interfaces;
 use super::instance::Instance;
 use super::loader::Loaded;
 use super::schema;
+use super::trust::{Signer, Trust};
 use super::view::{FleetView, PluginView, PolicyView};
 use super::watch::DirectoryWatch;
 use crate::clock::Clock;
@@ -46,9 +48,14 @@ impl std::fmt::Debug for Parts {
 /// The fleet.
 pub struct Fleet {
     parts: Parts,
+    trust: Trust,
     plugin_files: Directory,
     policy_files: Directory,
     plugins: BTreeMap<String, Source<Loaded>>,
+    /// Who signed the good versions, where signatures are wanted.
+    signers: BTreeMap<String, Signer>,
+    /// Plugins that wait for a policy that pins them, with what was pinned when that was last looked at.
+    unpinned: BTreeMap<String, BTreeSet<String>>,
     policies: BTreeMap<String, Source<Policy>>,
     instances: BTreeMap<String, Handle>,
     /// Why a policy has no instance, or not the one it should have; by the basis that was tried.
@@ -79,9 +86,9 @@ impl<T> Default for Source<T> {
 }
 
 impl<T> Source<T> {
-    fn update(&mut self, result: Result<T, String>) {
+    fn update(&mut self, result: Result<Arc<T>, String>) {
         match result {
-            Ok(good) => (self.good, self.problem) = (Some(Arc::new(good)), None),
+            Ok(good) => (self.good, self.problem) = (Some(good), None),
             Err(problem) => self.problem = Some(problem),
         }
     }
@@ -92,15 +99,25 @@ impl Fleet {
     pub fn new(parts: Parts, plugins: PathBuf, policies: PathBuf) -> Self {
         Self {
             parts,
+            trust: Trust::default(),
             plugin_files: Directory::new(plugins, "wasm"),
             policy_files: Directory::new(policies, "toml"),
             plugins: BTreeMap::new(),
+            signers: BTreeMap::new(),
+            unpinned: BTreeMap::new(),
             policies: BTreeMap::new(),
             instances: BTreeMap::new(),
             refused: BTreeMap::new(),
             questions: Arc::default(),
             view: watch::Sender::new(Arc::new(FleetView::default)),
         }
+    }
+
+    /// The same, but only of plugins that pass this judgement.
+    pub fn trusting(mut self, trust: Trust) -> Self {
+        self.plugin_files = self.plugin_files.with_signatures(trust.wants_signatures());
+        self.trust = trust;
+        self
     }
 
     /// What the fleet looks like, at any time.
@@ -137,41 +154,82 @@ impl Fleet {
 
     /// One look at the directories, and everything that follows from it.
     pub async fn look(&mut self) {
-        self.read_plugins().await;
+        // Policies first: what they pin may decide whether a plugin is compiled at all.
         self.read_policies();
+        self.read_plugins().await;
         self.reconcile().await;
         self.publish();
     }
 
     async fn read_plugins(&mut self) {
+        let anew: Vec<String> = self
+            .unpinned
+            .iter()
+            .filter(|(stem, tried)| self.pins(stem) != **tried)
+            .map(|(stem, _)| stem.clone())
+            .collect();
+        anew.iter().for_each(|stem| self.plugin_files.forget(stem));
         // A directory that cannot be read says nothing about what should run.
         let Some(changes) = block_in_place(|| self.plugin_files.changes()) else {
             return;
         };
         for gone in changes.gone {
             self.plugins.remove(&gone);
+            self.signers.remove(&gone);
+            self.unpinned.remove(&gone);
         }
-        for File { stem, path, content } in changes.changed {
-            let sandbox = self.parts.sandbox.clone();
-            let loaded = match content {
-                // Compiling takes both a while and a core; other tasks go on meanwhile.
-                Ok(bytes) => spawn_blocking(move || Loaded::new(&sandbox, &bytes).map_err(|error| error.to_string()))
-                    .await
-                    .unwrap_or_else(|error| Err(format!("the compiler failed: {error}"))),
-                Err(error) => Err(format!("cannot be read: {error}")),
-            };
-            match &loaded {
-                Ok(loaded) => tracing::info!(
+        for file in changes.changed {
+            self.read_plugin(file).await;
+        }
+    }
+
+    async fn read_plugin(&mut self, file: File) {
+        let (stem, path, pins) = (file.stem.clone(), file.path.display().to_string(), self.pins(&file.stem));
+        let (sandbox, trust, tried) = (self.parts.sandbox.clone(), self.trust.clone(), pins.clone());
+        let current = self.plugins.get(&stem).and_then(|source| source.good.clone());
+        let running = current.as_ref().map(|current| current.digest.clone());
+        // Compiling takes both a while and a core; other tasks go on meanwhile.
+        let admitted = spawn_blocking(move || admit(&sandbox, &trust, &file, &pins, current)).await;
+        let admitted = match admitted {
+            Ok(admitted) => admitted,
+            Err(error) => Err(format!("the compiler failed: {error}").into()),
+        };
+        self.unpinned.remove(&stem);
+        let result = match admitted {
+            Ok(admitted) => {
+                let (about, signer) = (&admitted.loaded.description, admitted.verified.signer);
+                tracing::info!(
                     plugin = stem,
-                    sha256 = &*loaded.digest,
+                    sha256 = &*admitted.verified.digest,
+                    signed_by = signer.as_ref().map(|signer| signer.key.as_str()),
                     "loaded {} {}",
-                    loaded.description.name,
-                    loaded.description.version
-                ),
-                Err(problem) => tracing::error!(plugin = stem, "{}: {problem}", path.display()),
+                    about.name,
+                    about.version
+                );
+                match signer {
+                    Some(signer) => drop(self.signers.insert(stem.clone(), signer)),
+                    None => drop(self.signers.remove(&stem)),
+                }
+                Ok(admitted.loaded)
             }
-            self.plugins.entry(stem).or_default().update(loaded);
-        }
+            Err(refusal) => {
+                let (sha256, running) = (refusal.digest.as_deref(), running.as_deref());
+                let rest = if running.is_some() { "; the version before it keeps running" } else { "" };
+                tracing::error!(plugin = stem, sha256, running, "refused {path}: {}{rest}", refusal.problem);
+                if refusal.unpinned {
+                    self.unpinned.insert(stem.clone(), tried);
+                }
+                Err(refusal.problem)
+            }
+        };
+        self.plugins.entry(stem).or_default().update(result);
+    }
+
+    /// What the policies of a plugin pin, where that decides whether it is compiled.
+    fn pins(&self, stem: &str) -> BTreeSet<String> {
+        let policies = self.policies.values().filter_map(|source| source.good.as_ref());
+        let pins = policies.filter(|policy| self.trust.wants_pins() && policy.plugin == stem);
+        pins.filter_map(|policy| policy.sha256.clone()).collect()
     }
 
     fn read_policies(&mut self) {
@@ -181,16 +239,15 @@ impl Fleet {
         for gone in changes.gone {
             self.policies.remove(&gone);
         }
-        for File { stem, path, content } in changes.changed {
-            let text = content.map_err(|error| format!("{}: cannot be read: {error}", path.display()));
-            let text = text.and_then(|bytes| {
+        for File { stem, path, content, .. } in changes.changed {
+            let text = content.and_then(|bytes| {
                 String::from_utf8(bytes).map_err(|error| format!("{}: not UTF-8: {error}", path.display()))
             });
             let policy = text.and_then(|text| Policy::parse(&path, &text).map_err(|error| error.to_string()));
             if let Err(problem) = &policy {
                 tracing::error!(policy = stem, "{problem}");
             }
-            self.policies.entry(stem).or_default().update(policy);
+            self.policies.entry(stem).or_default().update(policy.map(Arc::new));
         }
     }
 
@@ -236,11 +293,11 @@ impl Fleet {
     /// Starts an instance, or puts a new one in the place of another; where that fails, the other keeps running.
     async fn replace(&mut self, name: &str, policy: Arc<Policy>, loaded: Arc<Loaded>, basis: Arc<str>) {
         let build = self.builder(policy.clone(), loaded.clone());
-        match block_in_place(&build) {
+        let sha256 = &*loaded.digest;
+        let running = self.instances.get(name).map(|running| plugin_digest(&running.basis).to_owned());
+        match self.trust.check_pin(&policy, sha256).and_then(|()| block_in_place(&build)) {
             Ok((instance, subscription)) => {
-                let before = self.instances.remove(name);
-                let replaced = before.is_some();
-                if let Some(before) = before {
+                if let Some(before) = self.instances.remove(name) {
                     before.stop().await;
                 }
                 // Held until the door is there: the first thing an arrival brings is a question to it.
@@ -265,12 +322,11 @@ impl Fleet {
                 self.instances.insert(name.to_owned(), handle);
                 self.refused.remove(name);
                 let mode = policy.rules.mode.as_str();
-                tracing::info!(policy = name, plugin = policy.plugin, mode, replaced, "running");
+                tracing::info!(policy = name, plugin = policy.plugin, sha256, mode, replaced = running, "running");
             }
             Err(problem) => {
-                let running = self.instances.contains_key(name);
-                let rest = if running { "; what ran before keeps running" } else { "" };
-                tracing::error!(policy = name, plugin = policy.plugin, "{problem}{rest}");
+                let rest = if running.is_some() { "; what ran before keeps running" } else { "" };
+                tracing::error!(policy = name, plugin = policy.plugin, sha256, running, "refused: {problem}{rest}");
                 self.refused.insert(name.to_owned(), (basis, problem));
             }
         }
@@ -302,10 +358,11 @@ impl Fleet {
     async fn unload(&mut self, name: &str) {
         self.questions().remove(name);
         if let Some(handle) = self.instances.remove(name) {
+            let sha256 = plugin_digest(&handle.basis).to_owned();
             handle.stop().await;
             // The engine is gone only when the agent ends.
             let _ = self.parts.engine.send(Input::Gone { policy: name.into() }).await;
-            tracing::info!(policy = name, "unloaded");
+            tracing::info!(policy = name, sha256, "unloaded");
         }
     }
 
@@ -321,6 +378,7 @@ impl Fleet {
             .map(|(name, source)| PluginView {
                 name: name.clone(),
                 digest: source.good.as_ref().map(|loaded| loaded.digest.to_string()),
+                signed_by: self.signers.get(name).map(|signer| signer.key.clone()),
                 description: source.good.as_ref().map(|loaded| loaded.description.clone()),
                 problem: source.problem.clone().or_else(|| self.name_taken(name)),
             })
@@ -373,6 +431,11 @@ impl Fleet {
     }
 }
 
+/// The plugin's digest in what an instance rests on: `POLICY/PLUGIN`.
+fn plugin_digest(basis: &str) -> &str {
+    basis.rsplit('/').next().unwrap_or_default()
+}
+
 /// A fresh instance of a plugin under a policy, after every check that can be made before it runs.
 pub(super) fn configured(
     sandbox: &Sandbox,
@@ -381,9 +444,6 @@ pub(super) fn configured(
     interfaces: Interfaces,
     clock: &dyn Clock,
 ) -> Result<(Instance, Subscription), String> {
-    if let Some(pin) = policy.sha256.as_deref().filter(|pin| *pin != &*loaded.digest) {
-        return Err(format!("the plugin's sha256 is {}, the policy pins {pin}", loaded.digest));
-    }
     schema::check(policy, &loaded.description).map_err(|error| error.to_string())?;
     let mut instance = Instance::new(sandbox, loaded, policy.name.clone(), &policy.access, interfaces)
         .map_err(|error| error.to_string())?;

@@ -1,6 +1,7 @@
 //! Plugins: loading, running and supervising WebAssembly components. The only place that names wasmtime.
 
 mod actor;
+mod admission;
 mod contract;
 mod directory;
 mod engine;
@@ -11,6 +12,7 @@ pub mod limits;
 mod loader;
 mod schema;
 mod survey;
+mod trust;
 mod view;
 mod watch;
 
@@ -21,4 +23,5 @@ pub use imports::Interfaces;
 pub use instance::{CallError, Instance};
 pub use loader::{LoadError, Loaded};
 pub use survey::{Survey, survey};
+pub use trust::{Signature, SignatureFlaw, Signer, Statement, Trust, TrustError, Verified, signature_of};
 pub use view::{FleetView, InstanceState, InstanceView, PluginView, PolicyView};

@@ -1,0 +1,60 @@
+//! `salve plugin`: looking at plugins, and vouching for them.
+
+mod inspect;
+mod keygen;
+mod list;
+mod password;
+mod sign;
+mod verify;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::Subcommand;
+
+use super::{Outcome, OutputArgs, client, output};
+use crate::config::PublicKey;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// List the plugins the agent has.
+    List(OutputArgs),
+    /// Show what a plugin's file is, what it may look at and what it asks for, and print a policy ready to paste. Runs
+    /// nothing of it but `describe`, in the sandbox.
+    Inspect(inspect::InspectArgs),
+    /// Make a pair of keys: NAME.key to sign with, NAME.pub for the agent's configuration.
+    Keygen(keygen::KeygenArgs),
+    /// Sign files as `minisign -S` does: FILE.minisig is written beside each.
+    Sign(sign::SignArgs),
+    /// Verify a file by the signature beside it, as `minisign -V` does.
+    Verify(verify::VerifyArgs),
+}
+
+pub(super) fn run(socket: &Path, command: Command) -> anyhow::Result<Outcome> {
+    match command {
+        Command::List(args) => list::run(socket, &args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Keygen(args) => keygen::run(&args),
+        Command::Sign(args) => sign::run(&args),
+        Command::Verify(args) => verify::run(&args),
+    }
+}
+
+/// A public key from the command line: the key itself, or a file.
+fn public_key(text: &str) -> anyhow::Result<PublicKey> {
+    let read = || std::fs::read_to_string(text).with_context(|| format!("cannot read the key {text}"));
+    let content = if PublicKey::is_inline(text) { text.to_owned() } else { read()? };
+    PublicKey::parse(&content).map_err(|why| anyhow::anyhow!("{text} is {why}"))
+}
+
+/// A file with another ending added to its name.
+fn with_ending(file: &Path, ending: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+/// What somebody else wrote, on one line and without a word to the terminal.
+fn plain(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
+}
