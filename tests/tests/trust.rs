@@ -333,7 +333,11 @@ fn what_others_may_write_is_neither_loaded_nor_obeyed() {
         still_heals(&agent, &before);
         wait::never("something of the stranger's", WHILE, || {
             let status = agent.status();
-            let run = if *directory == plugins { status.plugin("stranger").is_some() } else { status.policy("stranger").is_some_and(|it| it.written) };
+            let run = if *directory == plugins {
+                status.plugin("stranger").is_some()
+            } else {
+                status.policy("stranger").is_some_and(|it| it.written)
+            };
             run.then_some(status)
         });
         for file in [file, other] {
@@ -416,7 +420,8 @@ fn inspect_tells_of_a_file_what_it_may_do_without_running_it() {
     let file = directory.path().join("historian.wasm");
     fs::copy(plugin::guest("historian"), &file).unwrap();
     let inspect = |more: &[&str]| salve(&[&["plugin", "inspect", file.to_str().unwrap()], more].concat());
-    let json = |more: &[&str]| -> Value { serde_json::from_slice(&inspect(&[more, &["--json"]].concat()).stdout).unwrap() };
+    let json =
+        |more: &[&str]| -> Value { serde_json::from_slice(&inspect(&[more, &["--json"]].concat()).stdout).unwrap() };
     let told = json(&["--no-run"]);
     assert_eq!(told["contract"], "salve:plugin/remediator@0.1.0");
     assert_eq!(told["needs"], serde_json::json!(["history"]));
@@ -484,7 +489,8 @@ fn minisign_and_salve_understand_each_other() {
             let line = fs::read_to_string(&public).unwrap().lines().nth(1).unwrap().to_owned();
             if name == "locked" {
                 // It asks for the password on its standard input.
-                let ask = format!("printf 'correct horse\\n' | {MINISIGN} -S {} -s {secret} -m {file}", legacy.join(" "));
+                let ask =
+                    format!("printf 'correct horse\\n' | {MINISIGN} -S {} -s {secret} -m {file}", legacy.join(" "));
                 succeeds(&run(Command::new("sh").args(["-c", &ask])));
             } else {
                 succeeds(&minisign(&[&["-S", "-W", "-s", &secret, "-m", &file], legacy].concat()));

@@ -13,8 +13,12 @@ use super::{Outcome, plain, with_ending};
 use crate::cli::output::Page;
 use crate::plugin::signature_of;
 
-/// Where a secret key says how it is encrypted: after two bytes that say what it is. Nothing but zeros: not at all.
+/// Bytes of a secret key.
+const KEY: usize = 158;
+/// Where it says how it is encrypted: after two bytes that say what it is. Nothing but zeros: not at all.
 const ENCRYPTION: std::ops::Range<usize> = 2..4;
+/// Where its checksum begins.
+const CHECKSUM: usize = KEY - 32;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct SignArgs {
@@ -67,15 +71,20 @@ fn secret_key(file: &Path, password: &PasswordArgs) -> anyhow::Result<SecretKey>
     let shown = file.display();
     let text = fs::read_to_string(file).with_context(|| format!("cannot read the secret key {shown}"))?;
     let bytes = text.lines().nth(1).and_then(|line| BASE64_STANDARD.decode(line.trim()).ok());
-    let encryption = bytes.as_ref().and_then(|bytes| bytes.get(ENCRYPTION));
-    let is_open = encryption.with_context(|| format!("{shown} is no secret key of minisign"))? == [0, 0];
+    let bytes =
+        bytes.filter(|bytes| bytes.len() == KEY).with_context(|| format!("{shown} is no secret key of minisign"))?;
+    let is_zero = |part: Option<&[u8]>| part.is_some_and(|part| part.iter().all(|byte| *byte == 0));
     let sealed = SecretKeyBox::from_string(&text)?;
-    let key = if is_open {
-        SecretKey::from_unencrypted_box(sealed)
-    } else if password.no_password {
-        bail!("{shown} has a password");
-    } else {
+    let key = if !is_zero(bytes.get(ENCRYPTION)) {
+        if password.no_password {
+            bail!("{shown} has a password");
+        }
         SecretKey::from_box(sealed, Some(password.read(file)?))
+    } else if is_zero(bytes.get(CHECKSUM..)) {
+        // minisign 0.11 gives no checksum to a key without a password. That a signature made with it is good is verified.
+        SecretKey::from_bytes(&bytes)
+    } else {
+        SecretKey::from_unencrypted_box(sealed)
     };
     key.map_err(|error| anyhow::anyhow!("{shown} cannot be used: {error}"))
 }
