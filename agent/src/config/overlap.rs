@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::action::ActionKind;
 
 /// Alternatives that `{…,…}` may stand for in one pattern; one with more is taken to overlap with everything.
-const MAX_ALTERNATIVES: usize = 64;
+const MAX_ALTERNATIVES: usize = 16;
 /// Kinds that begin so act on paths.
 const ON_PATHS: &str = "file.";
 

@@ -138,7 +138,7 @@ fn as_text(facts: &Facts<'_>, about: Option<&Description>) -> anyhow::Result<Pag
     let statement = &facts.statement;
     let mut page = Page::default();
     page.line(format_args!("{}: {} bytes", facts.file.display(), facts.bytes));
-    page.line(format_args!("sha256 {}", facts.sha256));
+    page.line(format_args!("sha256: {}", facts.sha256));
     page.line(signature_line(&facts.signed));
     for (what, text) in statement
         .name
@@ -146,11 +146,11 @@ fn as_text(facts: &Facts<'_>, about: Option<&Description>) -> anyhow::Result<Pag
         .map(|name| ("name", name))
         .chain(statement.about.iter().map(|(what, text)| (what.as_str(), text)))
     {
-        page.line(format_args!("{what} {}", plain(text)));
+        page.line(format_args!("{what}: {}", plain(text)));
     }
     match statement.contract() {
-        Some(contract) => page.line(format_args!("exports {}", plain(contract))),
-        None => page.line("exports no `salve:plugin/remediator`: it is no plugin"),
+        Some(contract) => page.line(format_args!("exports: {}", plain(contract))),
+        None => page.line("exports: no `salve:plugin/remediator`, so it is no plugin"),
     }
     page.gap();
     page.line("it may look at:");
@@ -160,7 +160,7 @@ fn as_text(facts: &Facts<'_>, about: Option<&Description>) -> anyhow::Result<Pag
         page.line(format_args!("  {} interfaces of WASI, with nothing behind them", inert.len()));
     }
     if !statement.needs().is_empty() {
-        page.line(format_args!("which a policy has to grant: {}", statement.needs().join(", ")));
+        page.line(format_args!("of which a policy has to grant: {}", statement.needs().join(", ")));
     }
     let Some(about) = about else { return Ok(page) };
     page.gap();
@@ -179,12 +179,12 @@ fn as_text(facts: &Facts<'_>, about: Option<&Description>) -> anyhow::Result<Pag
 fn signature_line(signed: &Signed) -> String {
     let key = signed.key.as_deref().unwrap_or("unknown");
     match (&signed.problem, &signed.comment) {
-        (Some(problem), _) => format!("signature by key {key}, bad: {problem}"),
-        (None, Some(comment)) => format!("signature by key {key}, good: {}", plain(comment)),
+        (Some(problem), _) => format!("signature: by key {key}, bad: {problem}"),
+        (None, Some(comment)) => format!("signature: by key {key}, good: {}", plain(comment)),
         (None, None) if signed.key.is_some() => {
-            format!("signature by key {key}, not verified: name the key with --key")
+            format!("signature: by key {key}, not verified: name the key with --key")
         }
-        (None, None) => "signature none".to_owned(),
+        (None, None) => "signature: none".to_owned(),
     }
 }
 

@@ -56,5 +56,10 @@ fn with_ending(file: &Path, ending: &str) -> PathBuf {
 
 /// What somebody else wrote, on one line and without a word to the terminal.
 fn plain(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
+    let harmless = |letter: char| match letter {
+        '\t' => ' ',
+        letter if letter.is_control() => '\u{fffd}',
+        letter => letter,
+    };
+    text.chars().map(harmless).collect()
 }

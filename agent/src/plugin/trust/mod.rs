@@ -100,7 +100,9 @@ pub enum TrustError {
         digest: Arc<str>,
     },
     /// It may look at what no plugin is to look at.
-    #[error("it imports `{import}`, which [agent.trust] deny-imports = [\"{rule}\"] refuses")]
+    #[error(
+        "it imports `{import}`, which [agent.trust] deny-imports = [\"{rule}\"] refuses; build it without, or change salve.toml"
+    )]
     DeniedImport {
         /// What it imports.
         import: String,
@@ -108,7 +110,9 @@ pub enum TrustError {
         rule: String,
     },
     /// It asks for what no plugin is to do.
-    #[error("it wants `{want}`, which [agent.trust] deny-wants = [\"{rule}\"] refuses")]
+    #[error(
+        "it wants `{want}`, which [agent.trust] deny-wants = [\"{rule}\"] refuses; build it without, or change salve.toml"
+    )]
     DeniedWant {
         /// What it asks for.
         want: String,
