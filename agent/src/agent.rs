@@ -23,7 +23,7 @@ use crate::guard::Chain;
 use crate::incident::ledger::{Ledger, LedgerError};
 use crate::incident::{Doors, Engine, Input, Runner};
 use crate::notify::Notifier;
-use crate::plugin::{Compiler, Fleet, Interfaces, Parts, Quarantines, Sandbox};
+use crate::plugin::{Compiler, Fleet, Interfaces, Parts, Quarantines, Sandbox, Trust};
 use crate::service::{Services, StatusTable};
 use crate::signal::collector::{self, Context, Health, Sources};
 use crate::signal::{History, Router};
@@ -123,7 +123,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
         upgrade: settings.upgrade,
         quarantines: Arc::new(Quarantines::new(past.quarantines.clone())),
     };
-    let fleet = Fleet::new(parts, settings.plugins, settings.policies);
+    let fleet = Fleet::new(parts, settings.plugins, settings.policies).trusting(Trust::new(settings.trust));
     let (view, ask, release) = (fleet.view(), fleet.ask(), fleet.release());
 
     // Those who are told.

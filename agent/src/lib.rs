@@ -16,6 +16,7 @@
 //! | [`notify`] | telling people: channels, fed from the ledger's outbox |
 //! | [`control`] | the API |
 //! | `http` | the outgoing HTTP client |
+//! | `permission` | who else may change a file |
 //! | `run` | running a program to its end |
 //! | [`cli`] | the commands |
 //! | [`agent`] | all of it, connected |
@@ -31,6 +32,7 @@ pub mod guard;
 mod http;
 pub mod incident;
 pub mod notify;
+mod permission;
 pub mod plugin;
 mod run;
 pub mod service;

@@ -51,6 +51,7 @@ pub(crate) const LAB: &[Package] = &[
         why: "a service that others depend on",
         unit: Some("redis-server.service"),
     },
+    Package { name: "minisign", proof: "minisign", why: "signatures that others make and verify", unit: None },
     Package { name: "stress-ng", proof: "stress-ng", why: "load, and memory that runs short", unit: None },
     Package { name: "openssl", proof: "openssl", why: "a server whose certificate runs out", unit: None },
     Package {

@@ -1,13 +1,13 @@
 use super::output::Page;
 use super::{ConfigArgs, Outcome};
 use crate::config::Settings;
-use crate::plugin::{Compiler, survey};
+use crate::plugin::{Compiler, Trust, survey};
 
 pub(super) fn run(args: &ConfigArgs) -> anyhow::Result<Outcome> {
     let settings = Settings::load(&args.config)?;
-    let survey =
-        survey(&settings.plugins, &settings.policies, Compiler::new(settings.compiler.clone()), &settings.limits)
-            .map_err(anyhow::Error::msg)?;
+    let (compiler, trust) = (Compiler::new(settings.compiler), Trust::new(settings.trust));
+    let survey = survey(&settings.plugins, &settings.policies, compiler, &settings.limits, &trust);
+    let survey = survey.map_err(anyhow::Error::msg)?;
     let mut page = Page::default();
     for (name, problem) in &survey.checked {
         match problem {

@@ -119,7 +119,8 @@ fn tell(detail: &IncidentDetail) -> Page {
     let IncidentDetail { incident, transitions, collected } = detail;
     page.line(format_args!("incident {}: {} ({})", incident.id, incident.summary, incident.state));
     page.line(format_args!("  {} at {}, severity {}", incident.kind, incident.target, incident.severity.as_str()));
-    page.line(format_args!("  found by {} under policy {}", incident.plugin, incident.policy));
+    let digest: String = incident.plugin_digest.chars().take(12).collect();
+    page.line(format_args!("  found by {}@{digest} under policy {}", incident.plugin, incident.policy));
     for attribute in &incident.evidence {
         page.line(format_args!("  {} = {}", attribute.key, attribute.value));
     }

@@ -7,8 +7,8 @@ use toml::Spanned;
 use super::maintenance::Window;
 use super::requires::{self, Requires};
 use super::{
-    Breaker, ConfigError, EndpointSpec, HostRules, ProbeSpec, Supervision, Upgrade, WatchedFile, command, containers,
-    files, limits, metrics, probe, raw, supervision, upgrade,
+    Breaker, ConfigError, EndpointSpec, HostRules, ProbeSpec, Supervision, TrustRules, Upgrade, WatchedFile, command,
+    containers, files, limits, metrics, probe, raw, supervision, trust, upgrade,
 };
 use crate::notify::Channel;
 use crate::plugin::Limits;
@@ -67,6 +67,8 @@ pub struct Settings {
     pub supervision: Supervision,
     /// How a new version of a plugin takes over.
     pub upgrade: Upgrade,
+    /// Which plugins may run at all.
+    pub trust: TrustRules,
 }
 
 /// `[ledger]`.
@@ -117,6 +119,7 @@ impl Settings {
         let supervision =
             supervision::read(std::mem::take(&mut raw.agent.supervision)).map_err(|flaw| flaw.within(file, text))?;
         let upgrade = upgrade::read(&raw.agent.upgrade);
+        let trust = trust::check(base, std::mem::take(&mut raw.agent.trust)).map_err(|flaw| flaw.within(file, text))?;
         let mut host = host_rules(raw.agent);
         for (name, window) in raw.maintenance {
             host.maintenance.push(Window::read(&name, window).map_err(|flaw| flaw.within(file, text))?);
@@ -166,6 +169,7 @@ impl Settings {
             limits,
             supervision,
             upgrade,
+            trust,
         })
     }
 }

@@ -14,6 +14,7 @@ use super::log::Log;
 use super::metrics::Metrics;
 use super::notify::Notify;
 use super::probe::Probe;
+use super::trust::Trust;
 use super::{Budget, Mode, ParameterType, budget, duration, number, size};
 use crate::incident::ledger::RESERVE;
 use crate::signal::Keep;
@@ -81,6 +82,7 @@ pub(super) struct AgentTable {
     pub limits: Limits,
     pub supervision: Supervision,
     pub upgrade: Upgrade,
+    pub trust: Trust,
 }
 
 impl Default for AgentTable {
@@ -96,6 +98,7 @@ impl Default for AgentTable {
             limits: Limits::new(),
             supervision: Supervision::default(),
             upgrade: Upgrade::default(),
+            trust: Trust::default(),
         }
     }
 }

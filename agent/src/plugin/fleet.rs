@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{AbortHandle, JoinError, JoinSet, block_in_place, spawn_blocking};
 
 use super::actor::{Build, Handle, Message, Setup, Start};
+use super::admission::{Admitted, Refusal, admit};
 use super::canary;
 use super::directory::{Directory, File};
 use super::engine::Sandbox;
@@ -19,6 +20,7 @@ use super::limits::{self, Limits};
 use super::loader::Loaded;
 use super::quarantine::Quarantines;
 use super::schema;
+use super::trust::{Signer, Trust};
 use super::view::{FleetView, PluginView, PolicyView};
 use super::watch::DirectoryWatch;
 use crate::clock::Clock;
@@ -59,6 +61,7 @@ impl std::fmt::Debug for Parts {
 /// The fleet.
 pub struct Fleet {
     parts: Parts,
+    trust: Trust,
     plugin_files: Directory,
     policy_files: Directory,
     plugins: BTreeMap<String, Source<Loaded>>,
@@ -66,6 +69,10 @@ pub struct Fleet {
     loads: JoinSet<Result<Load, JoinError>>,
     at_once: Arc<Semaphore>,
     last_load: u64,
+    /// Who signed the good versions, where signatures are wanted.
+    signers: BTreeMap<String, Signer>,
+    /// Plugins that wait for a policy that pins them, with what was pinned when that was last looked at.
+    unpinned: BTreeMap<String, BTreeSet<String>>,
     policies: BTreeMap<String, Source<Policy>>,
     instances: BTreeMap<String, Handle>,
     /// What each of them runs.
@@ -103,9 +110,9 @@ impl<T> Default for Source<T> {
 }
 
 impl<T> Source<T> {
-    fn update(&mut self, result: Result<T, String>) {
+    fn update(&mut self, result: Result<Arc<T>, String>) {
         match result {
-            Ok(good) => (self.good, self.problem) = (Some(Arc::new(good)), None),
+            Ok(good) => (self.good, self.problem) = (Some(good), None),
             Err(problem) => self.problem = Some(problem),
         }
         self.loading = None;
@@ -136,7 +143,9 @@ fn canary_of(policy: &str) -> String {
 struct Load {
     number: u64,
     file: File,
-    result: Result<Loaded, String>,
+    /// What was pinned when it began.
+    pins: BTreeSet<String>,
+    result: Result<Admitted, Refusal>,
 }
 
 impl Fleet {
@@ -144,12 +153,15 @@ impl Fleet {
     pub fn new(parts: Parts, plugins: PathBuf, policies: PathBuf) -> Self {
         Self {
             parts,
+            trust: Trust::default(),
             plugin_files: Directory::new(plugins, "wasm"),
             policy_files: Directory::new(policies, "toml"),
             plugins: BTreeMap::new(),
             loads: JoinSet::new(),
             at_once: Arc::new(Semaphore::new(limits::LOADS)),
             last_load: 0,
+            signers: BTreeMap::new(),
+            unpinned: BTreeMap::new(),
             policies: BTreeMap::new(),
             instances: BTreeMap::new(),
             running: BTreeMap::new(),
@@ -159,6 +171,13 @@ impl Fleet {
             questions: Arc::default(),
             view: watch::Sender::new(Arc::new(FleetView::default)),
         }
+    }
+
+    /// The same, but only of plugins that pass this judgement.
+    pub fn trusting(mut self, trust: Trust) -> Self {
+        self.plugin_files = self.plugin_files.with_signatures(trust.wants_signatures());
+        self.trust = trust;
+        self
     }
 
     /// What the fleet looks like, at any time.
@@ -219,64 +238,96 @@ impl Fleet {
 
     /// One look at the directories, and everything that follows from it at once.
     async fn look(&mut self) {
-        self.read_plugins();
+        // Policies first: what they pin may decide whether a plugin is compiled at all.
         self.read_policies();
+        self.read_plugins();
         self.reconcile().await;
         self.publish();
     }
 
     /// Begins to load what is new.
     fn read_plugins(&mut self) {
+        let anew: Vec<String> = self
+            .unpinned
+            .iter()
+            .filter(|(stem, tried)| self.pins(stem) != **tried)
+            .map(|(stem, _)| stem.clone())
+            .collect();
+        anew.iter().for_each(|stem| self.plugin_files.forget(stem));
         // A directory that cannot be read says nothing about what should run.
         let Some(changes) = block_in_place(|| self.plugin_files.changes()) else {
             return;
         };
         for gone in changes.gone {
             self.plugins.remove(&gone);
+            self.signers.remove(&gone);
+            self.unpinned.remove(&gone);
         }
         for file in changes.changed {
             self.last_load += 1;
             let number = self.last_load;
-            self.plugins.entry(file.stem.clone()).or_default().loading = Some(number);
-            let (sandbox, at_once) = (self.parts.sandbox.clone(), self.at_once.clone());
+            let pins = self.pins(&file.stem);
+            let source = self.plugins.entry(file.stem.clone()).or_default();
+            source.loading = Some(number);
+            let current = source.good.clone();
+            let (sandbox, trust, at_once) = (self.parts.sandbox.clone(), self.trust.clone(), self.at_once.clone());
             self.loads.spawn(async move {
                 // Never closed, so there is always a permit; it ends with the load.
                 let _permit = at_once.acquire_owned().await;
                 let loading = spawn_blocking(move || {
-                    let result = match file.read() {
-                        Ok(bytes) => Loaded::new(&sandbox, &bytes).map_err(|error| error.to_string()),
-                        Err(error) => Err(format!("cannot be read: {error}")),
-                    };
-                    Load { number, file, result }
+                    let result = admit(&sandbox, &trust, &file, &pins, current);
+                    Load { number, file, pins, result }
                 });
                 loading.await
             });
         }
     }
 
+    /// What the policies of a plugin pin, where that decides whether it is compiled.
+    fn pins(&self, stem: &str) -> BTreeSet<String> {
+        let policies = self.policies.values().filter_map(|source| source.good.as_ref());
+        let pins = policies.filter(|policy| self.trust.wants_pins() && policy.plugin == stem);
+        pins.filter_map(|policy| policy.sha256.clone()).collect()
+    }
+
     /// A load has ended, and what follows from it.
     async fn loaded(&mut self, load: Result<Result<Load, JoinError>, JoinError>) {
-        let Load { number, file, result } = match load.and_then(|load| load) {
+        let Load { number, file, pins, result } = match load.and_then(|load| load) {
             Ok(load) => load,
             // The agent ends.
             Err(error) if error.is_cancelled() => return,
             Err(error) => return tracing::error!("loading a plugin ended early: {error}"),
         };
+        let (stem, path) = (file.stem.as_str(), file.path.display());
         // Meanwhile the file may have been removed, or replaced by another.
-        let Some(source) = self.plugins.get_mut(&file.stem).filter(|source| source.loading == Some(number)) else {
-            return;
+        let Some(source) = self.plugins.get_mut(stem).filter(|source| source.loading == Some(number)) else { return };
+        self.unpinned.remove(stem);
+        let result = match result {
+            Ok(Admitted { loaded, verified }) => {
+                let (about, sha256) = (&loaded.description, &*verified.digest);
+                let signed_by = verified.signer.as_ref().map(|signer| signer.key.as_str());
+                tracing::info!(plugin = stem, sha256, signed_by, "loaded {} {}", about.name, about.version);
+                match verified.signer {
+                    Some(signer) => drop(self.signers.insert(stem.to_owned(), signer)),
+                    None => drop(self.signers.remove(stem)),
+                }
+                Ok(loaded)
+            }
+            Err(Refusal { digest, unpinned, problem }) => {
+                let (sha256, running) = (digest.as_deref(), source.good.as_ref().map(|good| &*good.digest));
+                let rest = if running.is_some() { "; the version before it keeps running" } else { "" };
+                tracing::error!(plugin = stem, sha256, running, "refused {path}: {problem}{rest}");
+                if unpinned {
+                    self.unpinned.insert(stem.to_owned(), pins);
+                }
+                Err(problem)
+            }
         };
-        match &result {
-            Ok(loaded) => tracing::info!(
-                plugin = file.stem,
-                sha256 = &*loaded.digest,
-                "loaded {} {}",
-                loaded.description.name,
-                loaded.description.version
-            ),
-            Err(problem) => tracing::error!(plugin = file.stem, "{}: {problem}", file.path.display()),
-        }
         source.update(result);
+        // A policy that pins it may have come meanwhile.
+        if self.unpinned.contains_key(stem) {
+            self.read_plugins();
+        }
         self.reconcile().await;
         self.publish();
     }
@@ -289,8 +340,7 @@ impl Fleet {
             self.policies.remove(&gone);
         }
         for file in changes.changed {
-            let text = file.read().map_err(|error| format!("{}: cannot be read: {error}", file.path.display()));
-            let text = text.and_then(|bytes| {
+            let text = file.content().and_then(|bytes| {
                 String::from_utf8(bytes).map_err(|error| format!("{}: not UTF-8: {error}", file.path.display()))
             });
             let limits = &self.parts.limits;
@@ -300,7 +350,7 @@ impl Fleet {
             if let Err(problem) = &policy {
                 tracing::error!(policy = file.stem, "{problem}");
             }
-            self.policies.entry(file.stem).or_default().update(policy);
+            self.policies.entry(file.stem).or_default().update(policy.map(Arc::new));
         }
     }
 
@@ -368,8 +418,9 @@ impl Fleet {
         let Some(handle) = self.instances.get(name) else { return };
         let mut interfaces = self.parts.interfaces.clone();
         let quota = Quota { keys: usize::MAX, value: usize::MAX, bytes: usize::MAX, ..Quota::default() };
-        let draft = interfaces.state.map(|state| block_in_place(|| state.draft(name, &quota))).transpose();
-        let built = draft.and_then(|draft| {
+        let draft = interfaces.state.clone().map(|state| block_in_place(|| state.draft(name, &quota))).transpose();
+        let pinned = self.trust.check_pin(&policy, &loaded.digest);
+        let built = pinned.and(draft).and_then(|draft| {
             interfaces.state = draft.map(Arc::new);
             let clock = self.parts.clock.as_ref();
             block_in_place(|| configured(&self.parts.sandbox, &policy, &loaded, interfaces, clock))
@@ -449,8 +500,10 @@ impl Fleet {
 
     /// It does not take the place of what runs, if anything does.
     fn refuse(&mut self, name: &str, policy: &Policy, basis: Arc<str>, problem: String) {
-        let rest = if self.instances.contains_key(name) { "; what ran before keeps running" } else { "" };
-        tracing::error!(policy = name, plugin = policy.plugin, "{problem}{rest}");
+        let running = self.instances.get(name).map(|running| plugin_digest(&running.basis));
+        let rest = if running.is_some() { "; what ran before keeps running" } else { "" };
+        let sha256 = plugin_digest(&basis);
+        tracing::error!(policy = name, plugin = policy.plugin, sha256, running, "refused: {problem}{rest}");
         self.refused.insert(name.to_owned(), (basis, problem));
     }
 
@@ -459,7 +512,11 @@ impl Fleet {
         let build = self.builder(policy.clone(), loaded.clone());
         let start = match self.parts.quarantines.of(name, &basis) {
             Some(quarantine) => Ok(Start::Quarantined(quarantine)),
-            None => block_in_place(&build).map(|(instance, told)| Start::Running(Box::new(instance), told)),
+            None => self
+                .trust
+                .check_pin(&policy, &loaded.digest)
+                .and_then(|()| block_in_place(&build))
+                .map(|(instance, told)| Start::Running(Box::new(instance), told)),
         };
         match start {
             Ok(start) => {
@@ -468,7 +525,7 @@ impl Fleet {
                     self.parts.quarantines.end(name);
                 }
                 let before = self.instances.remove(name);
-                let replaced = before.is_some();
+                let replaced = before.as_ref().map(|before| plugin_digest(&before.basis).to_owned());
                 if let Some(before) = before {
                     before.stop().await;
                 }
@@ -497,10 +554,11 @@ impl Fleet {
                 self.running.insert(name.to_owned(), loaded);
                 self.refused.remove(name);
                 let mode = policy.rules.mode.as_str();
+                let sha256 = &*loaded.digest;
                 if is_quarantined {
-                    tracing::warn!(policy = name, plugin = policy.plugin, "quarantined");
+                    tracing::warn!(policy = name, plugin = policy.plugin, sha256, "quarantined");
                 } else {
-                    tracing::info!(policy = name, plugin = policy.plugin, mode, replaced, "running");
+                    tracing::info!(policy = name, plugin = policy.plugin, sha256, mode, replaced, "running");
                 }
             }
             Err(problem) => self.refuse(name, &policy, basis, problem),
@@ -541,10 +599,11 @@ impl Fleet {
         self.questions().remove(name);
         self.running.remove(name);
         if let Some(handle) = self.instances.remove(name) {
+            let sha256 = plugin_digest(&handle.basis).to_owned();
             handle.stop().await;
             // The engine is gone only when the agent ends.
             let _ = self.parts.engine.send(Input::Gone { policy: name.into() }).await;
-            tracing::info!(policy = name, "unloaded");
+            tracing::info!(policy = name, sha256, "unloaded");
         }
     }
 
@@ -561,6 +620,7 @@ impl Fleet {
             .map(|(name, source, runs)| PluginView {
                 name: name.clone(),
                 digest: runs.map(|loaded| loaded.digest.to_string()),
+                signed_by: self.signers.get(name).map(|signer| signer.key.clone()),
                 description: runs.map(|loaded| loaded.description.clone()),
                 problem: match (&source.good, source.loading) {
                     (None, Some(_)) => Some("it is being loaded".to_owned()),
@@ -617,6 +677,11 @@ impl Fleet {
     }
 }
 
+/// The plugin's digest in what an instance rests on: `POLICY/PLUGIN`.
+fn plugin_digest(basis: &str) -> &str {
+    basis.rsplit('/').next().unwrap_or_default()
+}
+
 /// A fresh instance of a plugin under a policy, after every check that can be made before it runs, and what it wants to be
 /// told. The error is a sentence for people; where it is about the configuration it names the policy's file, line and key.
 pub fn configured(
@@ -626,9 +691,6 @@ pub fn configured(
     interfaces: Interfaces,
     clock: &dyn Clock,
 ) -> Result<(Instance, Subscription), String> {
-    if let Some(pin) = policy.sha256.as_deref().filter(|pin| *pin != &*loaded.digest) {
-        return Err(format!("the plugin's sha256 is {}, the policy pins {pin}", loaded.digest));
-    }
     schema::check(policy, &loaded.description).map_err(|error| error.to_string())?;
     let (limits, name) = (&policy.limits, policy.name.clone());
     let mut instance = Instance::within(limits, sandbox, loaded, name, &policy.access, interfaces)

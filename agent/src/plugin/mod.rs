@@ -1,6 +1,7 @@
 //! Plugins: loading, running and supervising WebAssembly components. The only place that names wasmtime.
 
 mod actor;
+mod admission;
 mod canary;
 mod contract;
 mod directory;
@@ -17,6 +18,7 @@ mod schema;
 mod supervisor;
 mod survey;
 mod trace;
+mod trust;
 mod view;
 mod watch;
 
@@ -30,4 +32,5 @@ pub use loader::{LoadError, Loaded};
 pub use native::Compiler;
 pub use quarantine::Quarantines;
 pub use survey::{Survey, survey};
+pub use trust::{Signature, SignatureFlaw, Signer, Statement, Trust, TrustError, Verified, signature_of};
 pub use view::{FleetView, InstanceState, InstanceView, PluginView, PolicyView};

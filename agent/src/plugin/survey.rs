@@ -1,15 +1,17 @@
 //! What a fleet would run, without running it: for `salve check`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::directory::Directory;
+use super::admission::admit;
+use super::directory::{Directory, File};
 use super::engine::Sandbox;
 use super::fleet::configured;
 use super::imports::Interfaces;
 use super::limits::Limits;
 use super::loader::Loaded;
 use super::native::Compiler;
+use super::trust::Trust;
 use crate::clock::SystemClock;
 use crate::config::Policy;
 
@@ -20,46 +22,64 @@ pub struct Survey {
     pub checked: Vec<(String, Option<String>)>,
 }
 
-/// Loads every plugin and tries every policy on its plugin, as far as `configure`, within what the agent allows them.
-pub fn survey(plugins: &Path, policies: &Path, compiler: Compiler, limits: &Limits) -> Result<Survey, String> {
+/// Judges and loads every plugin, and tries every policy on its plugin, as far as `configure`.
+/// Policies are held to these limits.
+pub fn survey(
+    plugins: &Path,
+    policies: &Path,
+    compiler: Compiler,
+    limits: &Limits,
+    trust: &Trust,
+) -> Result<Survey, String> {
     let sandbox = Sandbox::within(compiler, limits)?;
     let mut survey = Survey::default();
+    let policies: Vec<(String, Result<Policy, String>)> = files(policies, "toml", trust, &mut survey)
+        .into_iter()
+        .map(|file| (shown(&file), policy(&file, limits)))
+        .collect();
     let mut loaded = BTreeMap::new();
-    for (stem, path, content) in files(plugins, "wasm", &mut survey) {
-        let result = content.and_then(|bytes| Loaded::new(&sandbox, &bytes).map_err(|error| error.to_string()));
-        survey.checked.push((path, result.as_ref().err().cloned()));
-        loaded.insert(stem, result);
+    for file in files(plugins, "wasm", trust, &mut survey) {
+        let pins: BTreeSet<String> = policies
+            .iter()
+            .filter_map(|(_, policy)| policy.as_ref().ok().filter(|policy| policy.plugin == file.stem)?.sha256.clone())
+            .collect();
+        let result = admit(&sandbox, trust, &file, &pins, None);
+        let result = result.map(|admitted| admitted.loaded).map_err(|refusal| refusal.problem);
+        survey.checked.push((shown(&file), result.as_ref().err().cloned()));
+        loaded.insert(file.stem, result);
     }
-    for (_, path, content) in files(policies, "toml", &mut survey) {
-        let result = content.and_then(|bytes| {
-            let text = String::from_utf8(bytes).map_err(|error| format!("not UTF-8: {error}"))?;
-            let policy = Policy::parse_under(limits, Path::new(&path), &text).map_err(|error| error.to_string())?;
-            match loaded.get(&policy.plugin) {
-                Some(Ok(plugin)) => try_on(&sandbox, &policy, plugin),
-                Some(Err(_)) => Err(format!("its plugin {} does not load", policy.plugin)),
-                None => Err(format!("there is no {}/{}.wasm", plugins.display(), policy.plugin)),
-            }
+    for (path, policy) in policies {
+        let result = policy.and_then(|policy| match loaded.get(&policy.plugin) {
+            Some(Ok(plugin)) => try_on(&sandbox, &policy, plugin, trust),
+            Some(Err(_)) => Err(format!("its plugin {} does not load", policy.plugin)),
+            None => Err(format!("there is no {}/{}.wasm", plugins.display(), policy.plugin)),
         });
         survey.checked.push((path, result.err()));
     }
     Ok(survey)
 }
 
-fn try_on(sandbox: &Sandbox, policy: &Policy, plugin: &Loaded) -> Result<(), String> {
+fn policy(file: &File, limits: &Limits) -> Result<Policy, String> {
+    let text = String::from_utf8(file.content()?).map_err(|error| format!("not UTF-8: {error}"))?;
+    Policy::parse_under(limits, &file.path, &text).map_err(|error| error.to_string())
+}
+
+fn try_on(sandbox: &Sandbox, policy: &Policy, plugin: &Loaded, trust: &Trust) -> Result<(), String> {
+    trust.check_pin(policy, &plugin.digest)?;
     configured(sandbox, policy, plugin, Interfaces::default(), &SystemClock::new()).map(drop)
 }
 
-type Content = Result<Vec<u8>, String>;
+fn shown(file: &File) -> String {
+    file.path.display().to_string()
+}
 
-fn files(path: &Path, ending: &'static str, survey: &mut Survey) -> Vec<(String, String, Content)> {
-    let mut directory = Directory::new(path.to_owned(), ending);
-    let Some(changes) = directory.changes() else {
-        survey.checked.push((path.display().to_string(), directory.problem()));
-        return Vec::new();
-    };
-    let read = |file: super::directory::File| {
-        let content = file.read().map_err(|error| format!("cannot be read: {error}"));
-        (file.stem, file.path.display().to_string(), content)
-    };
-    changes.changed.into_iter().map(read).collect()
+fn files(path: &Path, ending: &'static str, trust: &Trust, survey: &mut Survey) -> Vec<File> {
+    let mut directory = Directory::new(path.to_owned(), ending).with_signatures(trust.wants_signatures());
+    match directory.changes() {
+        Some(changes) => changes.changed,
+        None => {
+            survey.checked.push((path.display().to_string(), directory.problem()));
+            Vec::new()
+        }
+    }
 }

@@ -116,6 +116,9 @@ pub struct PluginView {
     pub name: String,
     /// SHA-256 of what runs.
     pub digest: Option<String>,
+    /// The id of the key that signed it, where signatures are wanted.
+    #[serde(default)]
+    pub signed_by: Option<String>,
     /// What it says it is.
     pub description: Option<Description>,
     /// Why the file as it is now does not run.

@@ -1,0 +1,55 @@
+//! Admission: from a file of the plugins directory to a plugin that may run. What is hashed is what is verified is what is
+//! compiled.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::directory::File;
+use super::engine::Sandbox;
+use super::loader::Loaded;
+use super::trust::{Trust, TrustError, Verified, digest};
+
+/// A plugin that may run, and by what it was recognised.
+pub(super) struct Admitted {
+    pub(super) loaded: Arc<Loaded>,
+    pub(super) verified: Verified,
+}
+
+/// Why a file does not run as it is now.
+pub(super) struct Refusal {
+    /// What is in the file, where it was read.
+    pub(super) digest: Option<Arc<str>>,
+    /// Whether it waits for a policy that pins it.
+    pub(super) unpinned: bool,
+    /// For people.
+    pub(super) problem: String,
+}
+
+impl From<String> for Refusal {
+    fn from(problem: String) -> Self {
+        Self { digest: None, unpinned: false, problem }
+    }
+}
+
+/// Judges a file and loads it. `pins` are the digests that policies of this plugin pin. What is in `current` already is not
+/// compiled again.
+pub(super) fn admit(
+    sandbox: &Sandbox,
+    trust: &Trust,
+    file: &File,
+    pins: &BTreeSet<String>,
+    current: Option<Arc<Loaded>>,
+) -> Result<Admitted, Refusal> {
+    let bytes = &file.content()?;
+    let refusal = |problem: String| Refusal { digest: Some(digest(bytes)), unpinned: false, problem };
+    let verified = trust.check(&file.path, bytes, file.signature().as_ref(), pins).map_err(|error| Refusal {
+        unpinned: matches!(error, TrustError::Unpinned { .. }),
+        ..refusal(error.to_string())
+    })?;
+    let loaded = match current.filter(|current| current.digest == verified.digest) {
+        Some(current) => current,
+        None => Arc::new(Loaded::new(sandbox, bytes).map_err(|error| refusal(error.to_string()))?),
+    };
+    trust.check_wants(&loaded.description).map_err(|error| refusal(error.to_string()))?;
+    Ok(Admitted { loaded, verified })
+}
