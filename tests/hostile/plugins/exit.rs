@@ -1,0 +1,12 @@
+//! Ends its process, with success. It must end nothing but itself.
+use hostile::*;
+
+struct Plugin;
+
+impl Hostile for Plugin {
+    fn detect(_: Batch) -> Vec<Finding> {
+        std::process::exit(0)
+    }
+}
+
+export!(Plugin);

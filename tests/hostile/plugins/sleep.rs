@@ -1,0 +1,13 @@
+//! Sleeps for an hour. It must be stopped at once.
+use hostile::*;
+
+struct Plugin;
+
+impl Hostile for Plugin {
+    fn detect(_: Batch) -> Vec<Finding> {
+        std::thread::sleep(std::time::Duration::from_secs(3600));
+        vec![]
+    }
+}
+
+export!(Plugin);

@@ -1,0 +1,19 @@
+//! Keeps as many keys as it can, each as large as it can. The host must say no in time.
+use hostile::*;
+
+struct Plugin;
+
+impl Hostile for Plugin {
+    fn detect(_: Batch) -> Vec<Finding> {
+        let start = count() * 20;
+        for n in start..start + 20 {
+            if let Err(error) = state::set(&format!("key {n}"), &vec![7; 64 << 10]) {
+                log::write(log::Level::Warn, &format!("after {} keys: {error}", state::keys().len()), &[]);
+                return vec![];
+            }
+        }
+        vec![]
+    }
+}
+
+export!(Plugin);
