@@ -57,7 +57,7 @@ pub const FORGERIES: &[Forgery] = &[
         Ok(replaced(good, b"remediator@0.1.0", b"remediator@0.9.0"))
     }),
     forgery("file-other-world", "A component that exports something else: it must not load.", |good| {
-        Ok(replaced(good, b"remediator@0.1.0", b"redecorator@0.1.0".get(..16).unwrap_or_default()))
+        Ok(replaced(good, b"remediator@0.1.0", b"redecorate@0.1.0"))
     }),
     forgery("file-name-not-utf8", "The name of its export is no text: it must not load.", |good| {
         Ok(replaced(good, b"remediator@0.1.0", b"remedi\xff\xfeor@0.1.0"))

@@ -47,7 +47,7 @@ const LOOPS: &[Case] = &[
     ("loop-verify", &[Status(&["`verify`", "CPU"]), Log(&["`verify`", "CPU"])]),
     ("loop-every-millisecond", &[Nothing]),
     ("time-bomb-loop", &[Status(&["`detect`", "CPU"])]),
-    ("trap-verify", &[Log(&["`verify`", "never mind the verdict"]), InIncident("scratch", "escalated", &["attempts"])]),
+    ("trap-verify", &[Log(&["`verify`", "unreachable"]), InIncident("scratch", "escalated", &["attempts"])]),
     ("sleep", &[Status(&["`detect`", "must not wait"])]),
     ("exit", &[Status(&["`detect`", "exit"])]),
 ];
@@ -56,7 +56,7 @@ const MEMORY: &[Case] = &[
     ("memory-bomb", &[Status(&["`detect`", "MiB of memory"])]),
     ("memory-steps", &[Status(&["`detect`", "MiB of memory"])]),
     ("memory-one-gigabyte", &[Status(&["`detect`", "MiB of memory"])]),
-    ("handle-hoarder", &[Status(&["`detect`", "resource table"])]),
+    ("handle-hoarder", &[Status(&["`detect`", "exceeded"])]),
     ("recursion", &[Status(&["`detect`", "recursion"])]),
     ("claim-one-gigabyte", &[Status(&["`recover`"])]),
     ("claim-to-the-host", &[Status(&["`detect`"])]),
@@ -76,7 +76,7 @@ const STORMS: &[Case] = &[
     ("storm-history", &[Status(&["`detect`", "CPU"])]),
     ("flood-log", &[Log(&["lines dropped"])]),
     ("flood-findings", &[Status(&["incidents"])]),
-    ("findings-too-many", &[Log(&["`detect`", "10000 findings"])]),
+    ("findings-too-many", &[Log(&["`detect`", "1000 findings"])]),
     ("findings-flap", &[Status(&["incidents"])]),
     ("state-keys", &[Log(&["there are 256 keys already"])]),
     ("state-sizes", &[Log(&["a key of 1000 bytes"]), Log(&["a value of 524288 bytes"])]),
@@ -95,7 +95,7 @@ const WORDS: &[Case] = &[
     ("schema-deep", &[Status(&["schema is not valid"])]),
     ("schema-regex-bomb", &[Status(&["[config]"])]),
     ("subscription-bomb", &[Status(&["`configure`"])]),
-    ("subscription-patterns", &[Nothing]),
+    ("subscription-patterns", &[Status(&["`configure`", "bytes of patterns"])]),
     ("subscription-regex-bomb", &[Status(&["`configure`"])]),
     ("subscription-many-regexes", &[Status(&["`configure`"])]),
     ("looks-around", &[Log(&["environment 0, arguments 0, directories 0, passwd false"])]),
@@ -142,7 +142,7 @@ const PLANS: &[Case] = &[
     ("plan-huge", &[Log(&["`recover`", "10000 actions"])]),
     ("plan-contradicts", &[InIncident("scratch", "resolved", &[])]),
     ("settle-for-ever", &[InIncident("place-0", "verifying", &[])]),
-    ("faults-of-others", &[Nothing]),
+    ("faults-of-others", &[InIncident("demo", "verifying", &[])]),
     ("causes-of-others", &[InIncident("base", "deferred", &[])]),
     ("plan-without-end", &[Status(&["actions"])]),
 ];
@@ -199,8 +199,10 @@ impl Arena {
         fs::write(ground.path().join("secret/file"), "kept").unwrap();
         symlink(ground.path().join("secret"), ground.path().join("granted/link")).unwrap();
         let marker = ground.path().join("marker").display().to_string();
+        let noop = |n: u32| format!("[commands.noop-{n}]\nargv = [\"/bin/true\"]\nrepeatable = true\n");
+        let noops: String = (0..9).map(noop).collect();
         let commands = format!(
-            "[commands.noop]\nargv = [\"/bin/true\"]\nrepeatable = true\n\
+            "{noops}[commands.noop]\nargv = [\"/bin/true\"]\nrepeatable = true\n\
              [commands.forbidden]\nargv = [\"/usr/bin/touch\", {marker:?}]\nrepeatable = true\n"
         );
         let builder = Agent::builder()
@@ -211,9 +213,28 @@ impl Arena {
         let builder = builder.plugin(plugin::service_restart()).policy("demo.toml", &plugin::policy("auto", "demo"));
         let agent = builder.start().unwrap();
         agent.until_watching("demo");
-        let usual = decisions(&agent.heals("demo"));
-        assert!(usual.len() > 3, "{usual:?}");
-        Self { pid: agent.pid(), agent, usual, ground }
+        let mut arena = Self { pid: agent.pid(), agent, usual: Vec::new(), ground };
+        arena.usual = decisions(&arena.heal());
+        assert!(arena.usual.len() > 3, "{:?}", arena.usual);
+        arena
+    }
+
+    /// All that a policy has found, however much others have.
+    fn incidents(&self, policy: &str) -> Vec<Incident> {
+        let all = self.agent.json(&["incident", "list", "--limit", "100000"]);
+        let all: Vec<Incident> = serde_json::from_value(all).unwrap();
+        all.into_iter().filter(|incident| incident.policy == policy).collect()
+    }
+
+    /// Kills the neighbour's service, and waits until it is healed.
+    fn heal(&self) -> Incident {
+        let before: Vec<String> = self.incidents("demo").into_iter().map(|incident| incident.id).collect();
+        let old = self.agent.kill_service("demo");
+        self.agent.until_service("demo", Some(old));
+        let is_new = |incident: &Incident| incident.state == "resolved" && !before.contains(&incident.id);
+        let healed =
+            self.agent.until("demo to be healed", || self.incidents("demo").into_iter().find(|incident| is_new(incident)));
+        self.agent.incident(&healed.id)
     }
 
     /// A policy that lets it do what it likes with things of its own.
@@ -221,7 +242,7 @@ impl Arena {
         let ground = self.ground.path().display();
         format!(
             "plugin = {name:?}\nmode = \"auto\"\n[config]\ndirectory = \"{ground}\"\n[grant]\n\
-             actions = [\"command.run:noop\", \"service.*:scratch\", \"file.delete:{ground}/granted/*\"]\n\
+             actions = [\"command.run:noop\", \"command.run:noop-?\", \"service.*:scratch\", \"file.delete:{ground}/granted/*\"]\n\
              read = [\"services\", \"history\", \"files:{ground}/granted/**\"]\nunattended = true\n\
              [guard]\nattempts = 2\nflapping = {{ enabled = false }}\n\
              backoff = {{ initial = \"10ms\", factor = 1.0, max = \"10ms\" }}\n"
@@ -251,7 +272,7 @@ impl Arena {
 
     /// The agent is the same process, and answers; the neighbour does for its service what it always does.
     fn neighbour_heals(&self) {
-        let healed = self.agent.heals("demo");
+        let healed = self.heal();
         assert_eq!(decisions(&healed), self.usual, "{healed:#?}");
         let status = self.agent.cli(&["status", "--json"]);
         let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
@@ -274,8 +295,8 @@ impl Arena {
             Status(words) => self.agent.complaints().lines().any(|line| has(line, words)),
             Log(words) => self.agent.log().lines().any(|line| has(line, words)),
             InIncident(target, state, words) => {
-                let of = |incident: &&Incident| incident.policy == name && incident.target == *target;
-                let found = self.agent.incidents();
+                let of = |incident: &&Incident| incident.target == *target;
+                let found = self.incidents(name);
                 found.iter().find(of).map(|incident| self.agent.incident(&incident.id)).is_some_and(|incident| {
                     incident.state == *state && words.iter().all(|word| incident.reason().contains(word))
                 })
@@ -287,8 +308,8 @@ impl Arena {
     fn words_are_harmless(&self, name: &str) {
         let mut pages = vec![("the log".to_owned(), self.agent.log())];
         let mut commands = vec![vec!["status"], vec!["plugin", "list"], vec!["incident", "list"], vec!["report"]];
-        let incidents = self.agent.incidents();
-        let own = incidents.iter().filter(|incident| incident.policy == name).take(3);
+        let incidents = self.incidents(name);
+        let own = incidents.iter().take(3);
         commands.extend(own.map(|incident| vec!["incident", "show", incident.id.as_str()]));
         for command in commands {
             let output = self.agent.cli(&command);
@@ -317,7 +338,7 @@ impl Arena {
                     InIncident(target, state, words) => format!("incident {target} {state}: {words:?}"),
                 };
                 let own: Vec<Incident> =
-                    self.agent.incidents().into_iter().filter(|it| it.policy == name).take(3).collect();
+                    self.incidents(name).into_iter().take(3).collect();
                 let own: Vec<Incident> = own.iter().map(|incident| self.agent.incident(&incident.id)).collect();
                 panic!("the operator was not told: {words}\n{}\n{own:#?}", self.agent.complaints());
             }
@@ -372,7 +393,7 @@ fn built(name: &str) -> Vec<u8> {
 
 fn forged(name: &str) -> Vec<u8> {
     let forgery = FORGERIES.iter().find(|forgery| forgery.name == name).unwrap();
-    (forgery.make)(&fs::read(plugin::guest("listener")).unwrap()).unwrap()
+    (forgery.make)(&fs::read(plugin::hostile("looks-around")).unwrap()).unwrap()
 }
 
 #[test]

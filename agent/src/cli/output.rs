@@ -32,9 +32,18 @@ impl Page {
         table.lines().for_each(|line| self.line(line.trim_end()));
     }
 
+    /// What a terminal would obey is written out: names and reasons come from plugins, files and programs.
+    fn harmless(&self) -> String {
+        let mut out = String::with_capacity(self.0.len());
+        for c in self.0.chars() {
+            if c != '\n' && c != '\t' && c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
+        }
+        out
+    }
+
     /// Prints it. A reader that has seen enough (`| head`) is no error.
     pub(super) fn print(self) -> anyhow::Result<()> {
-        match stdout().write_all(self.0.as_bytes()).and_then(|()| stdout().flush()) {
+        match stdout().write_all(self.harmless().as_bytes()).and_then(|()| stdout().flush()) {
             Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
             _ => Ok(()),
         }
@@ -54,5 +63,18 @@ pub(super) fn time(at: Timestamp) -> String {
     match text.split_once('.') {
         Some((seconds, _)) => format!("{seconds}Z"),
         None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_obeys_nothing_of_a_page() {
+        let mut page = Page::default();
+        page.line("a\x1b[2J\u{9b}b\r\tü");
+        page.table(["A\x1b"], [["b\x07".to_owned()]]);
+        assert_eq!(page.harmless(), "a\\u{1b}[2J\\u{9b}b\\r\tü\n A\\u{1b}\n b\\u{7}\n");
     }
 }

@@ -34,8 +34,17 @@ pub const FINDINGS: usize = 256;
 /// Selectors of one subscription.
 pub const SELECTORS: usize = 1024;
 
-/// Bytes that one regular expression of a selector may compile to.
-pub const PATTERN: usize = 1 << 20;
+/// Bytes of all patterns of one subscription: each signal of the host is compared with them.
+pub const SUBSCRIPTION: usize = 256 << 10;
+
+/// Regular expressions of one subscription…
+pub const PATTERNS: usize = 128;
+/// …and the bytes that each may compile to…
+pub const PATTERN: usize = 64 << 10;
+/// …but for so many…
+pub const LARGE_PATTERNS: usize = 8;
+/// …which may be as large as this.
+pub const LARGE_PATTERN: usize = 1 << 20;
 
 /// Causes one `diagnose` may return.
 pub const CAUSES: usize = 16;
@@ -59,6 +68,12 @@ pub const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 pub const LOG_BURST: u32 = 100;
 /// See [`LOG_BURST`].
 pub const LOG_PER_SECOND: u32 = 10;
+
+/// Handles of WASI that one instance may have at a time; the host's memory holds what they stand for.
+pub const HANDLES: usize = 1000;
+
+/// Random bytes to be had at once.
+pub const RANDOM: u64 = 64 << 10;
 
 /// Series in one answer of `history`; the first by name.
 pub const HISTORY_SERIES: usize = 256;

@@ -1,8 +1,5 @@
 //! Returns a list that is said to have four thousand million entries, written by hand past all bindings. It must be stopped.
 #![allow(unsafe_code)]
-#[expect(unused_extern_crates, reason = "it brings the contract along")]
-extern crate hostile;
-
 use std::sync::Mutex;
 
 static ANSWER: Mutex<[u64; 8]> = Mutex::new([0; 8]);
@@ -16,6 +13,7 @@ fn answer(words: [u64; 5]) -> *const u64 {
 
 #[unsafe(export_name = "salve:plugin/remediator@0.1.0#describe")]
 extern "C" fn describe() -> *const u64 {
+    hostile::log::write(hostile::log::Level::Info, "a list comes", &[]);
     answer([0; 5])
 }
 

@@ -10,7 +10,7 @@ impl Hostile for Plugin {
         if first() { kinds.map(|kind| Finding::Present(fault(kind, "demo"))).into() } else { vec![] }
     }
     fn recover(_: Incident) -> Recovery {
-        Recovery::Act(Plan { settle: u64::MAX, deadline: u64::MAX, ..plan(vec![action("command.run", "noop")]) })
+        Recovery::Act(Plan { settle: u64::MAX, deadline: u64::MAX, ..plan(vec![action("command.run", "noop-8")]) })
     }
     fn verify(_: Incident) -> Verdict {
         Verdict::Undecided

@@ -8,8 +8,9 @@ impl Hostile for Plugin {
     fn detect(_: Batch) -> Vec<Finding> {
         if first() { (0..8).map(|n| present(format!("place-{n}"))).collect() } else { vec![] }
     }
-    fn recover(_: Incident) -> Recovery {
-        Recovery::Act(Plan { settle: u64::MAX, deadline: u64::MAX, ..plan(vec![action("command.run", "noop")]) })
+    fn recover(incident: Incident) -> Recovery {
+        let command = incident.fault.target.replace("place", "noop");
+        Recovery::Act(Plan { settle: u64::MAX, deadline: u64::MAX, ..plan(vec![action("command.run", command)]) })
     }
     fn verify(_: Incident) -> Verdict {
         Verdict::Undecided

@@ -81,13 +81,15 @@ impl Engine {
         };
         let incident = &case.incident;
         let ground = self.terrain.ground(&incident.fault.target, &plan.actions);
-        let buckets = self.load.buckets(&self.host, &rules, &incident.policy, &ground.targets, &plan.actions, now.mono);
+        let policy = incident.policy.clone();
+        let buckets = self.load.buckets(&self.host, &rules, &policy, &ground.targets, &plan.actions, now.mono);
         let proposal = Proposal { plan, ground, buckets };
         let mut answer = self.judge(id, &rules, &proposal, now, step);
         if answer == Answer::Allow
-            && let Some(reason) = self.load.would_trip(&self.host.breaker, proposal.plan.actions.len(), now.mono)
+            && let Some(storm) =
+                self.load.would_trip(&self.host.breaker, &policy, proposal.plan.actions.len(), now.mono)
         {
-            self.open_breaker(reason, now, step);
+            self.stop_storm(storm, now, step);
             answer = self.judge(id, &rules, &proposal, now, step);
         }
         match answer {
@@ -118,8 +120,10 @@ impl Engine {
         let cause = self.cause(id, &proposal.ground);
         let attempts = incident.attempts.iter().filter(|attempt| attempt.round == incident.round).count();
         let target = (incident.policy.clone(), incident.fault.target.clone());
-        // A place that was offered to another is as good as taken.
+        // A place that was offered to another is as good as taken, and so is the one that is left for other policies.
         let offered = self.offered.iter().filter(|other| *other != id).count();
+        let places = self.host.max_plans as usize;
+        let under_way = if self.has_its_share(&target.0, id) { places } else { self.under_way.len() + offered };
         self.guards.judge(&Request {
             rules,
             host: &self.host,
@@ -137,7 +141,7 @@ impl Engine {
             falling: proposal.ground.falling.as_deref(),
             leans: proposal.ground.leans,
             age: Duration::from_nanos(now.wall.as_nanos().saturating_sub(incident.opened_at.as_nanos())),
-            under_way: self.under_way.len() + offered,
+            under_way,
             buckets: &Load::described(&proposal.buckets),
             flapping,
             pending: incident.pending.as_ref(),
@@ -178,6 +182,7 @@ impl Engine {
             .flat_map(|(name, ids)| ids.iter().map(move |other| (name, other)))
             .filter(|(name, other)| self.may_explain(other, name))
             .map(|(_, other)| (other, Because::Told));
+        let candidates = candidates.filter(|(other, _)| self.has_a_say(other));
         let is_cause = |other: &String| {
             other != id
                 && self.cases.get(other).is_some_and(|case| case.incident.state != State::Orphaned)
@@ -185,6 +190,24 @@ impl Engine {
         };
         let found = candidates.chain(explained).find(|(other, _)| is_cause(other));
         found.map(|(other, because)| (other.clone(), because))
+    }
+
+    /// Whether an incident's policy may hold back others by it: it may do something about its target, or explain it.
+    fn has_a_say(&self, id: &str) -> bool {
+        let Some(case) = self.cases.get(id) else { return false };
+        let target = &case.incident.fault.target;
+        let office = self.offices.get(case.incident.policy.as_str());
+        // One whose policy is not up at the moment is given the benefit of the doubt until it is nobody's.
+        office.is_none_or(|office| office.rules.may_touch(target)) || self.may_explain(id, target)
+    }
+
+    /// Whether a policy has as many plans under way as it may: where there are others, it leaves them a place.
+    pub(super) fn has_its_share(&self, policy: &str, but: &str) -> bool {
+        let places = self.host.max_plans as usize;
+        let is_own =
+            |id: &&String| *id != but && self.cases.get(*id).is_some_and(|case| case.incident.policy == policy);
+        let own = self.under_way.iter().chain(&self.offered).filter(is_own).count();
+        places > 1 && own + 1 >= places && self.offices.len() > 1
     }
 
     /// Whether the operator lets an incident's policy say what its faults bring down.

@@ -1,5 +1,7 @@
 //! The engine by itself: an injected clock, a scripted plugin, and a fake world instead of actuators.
 
+mod neighbours;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;

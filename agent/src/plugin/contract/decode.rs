@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use regex::RegexBuilder;
+use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
 
 use super::bindings::salve::plugin::types as wire;
@@ -15,6 +15,13 @@ use crate::signal::{Attribute, Selector, Subscription, Value};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(in crate::plugin) struct Malformed(String);
+
+impl Malformed {
+    /// Why: it may quote the plugin.
+    fn new(reason: String) -> Self {
+        Self(line(reason))
+    }
+}
 
 /// What a plugin says it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,11 +41,11 @@ pub struct Description {
 /// What a plugin says it is. The schema may be as long as a call may return.
 pub(in crate::plugin) fn description(description: wire::Description) -> Description {
     Description {
-        name: text(description.name),
-        version: text(description.version),
-        summary: text(description.summary),
+        name: line(description.name),
+        version: line(description.version),
+        summary: line(description.summary),
         config_schema: description.config_schema,
-        wants: description.wants.into_iter().map(text).collect(),
+        wants: description.wants.into_iter().map(line).collect(),
     }
 }
 
@@ -46,27 +53,68 @@ pub(in crate::plugin) fn description(description: wire::Description) -> Descript
 pub(in crate::plugin) fn subscription(subscription: wire::Subscription) -> Result<Subscription, Malformed> {
     let count = subscription.metrics.len() + subscription.events.len();
     if count > limits::SELECTORS {
-        return Err(Malformed(format!("a subscription of {count} selectors; at most {}", limits::SELECTORS)));
+        return Err(Malformed::new(format!("a subscription of {count} selectors; at most {}", limits::SELECTORS)));
     }
+    let mut room = Room { bytes: limits::SUBSCRIPTION, patterns: limits::PATTERNS, large: limits::LARGE_PATTERNS };
+    let mut own = |selectors: Vec<wire::Selector>| -> Result<Vec<Selector>, Malformed> {
+        selectors.into_iter().map(|wire| selector(wire, &mut room)).collect()
+    };
     Ok(Subscription {
-        metrics: subscription.metrics.into_iter().map(selector).collect::<Result<_, _>>()?,
-        events: subscription.events.into_iter().map(selector).collect::<Result<_, _>>()?,
+        metrics: own(subscription.metrics)?,
+        events: own(subscription.events)?,
         every: (subscription.every > 0).then(|| wait(subscription.every)),
     })
 }
 
-fn selector(selector: wire::Selector) -> Result<Selector, Malformed> {
+/// What is left for the selectors of a subscription: each signal of the host is compared with all of them.
+struct Room {
+    bytes: usize,
+    patterns: usize,
+    large: usize,
+}
+
+impl Room {
+    fn take(left: &mut usize, amount: usize, what: &str) -> Result<(), Malformed> {
+        *left = left.checked_sub(amount).ok_or_else(|| Malformed::new(format!("a subscription with {what}")))?;
+        Ok(())
+    }
+
+    /// Compiles an expression. Most are small; of large ones there may be few.
+    fn pattern(&mut self, name: &str, pattern: &str) -> Result<Regex, Malformed> {
+        let (count, large) = (limits::PATTERNS, limits::LARGE_PATTERNS);
+        Self::take(&mut self.patterns, 1, &format!("more than {count} regular expressions"))?;
+        let build = |size| RegexBuilder::new(pattern).size_limit(size).dfa_size_limit(size).build();
+        match build(limits::PATTERN) {
+            Err(regex::Error::CompiledTooBig(small)) => {
+                Self::take(
+                    &mut self.large,
+                    1,
+                    &format!("more than {large} regular expressions of over {small} bytes"),
+                )?;
+                build(limits::LARGE_PATTERN)
+            }
+            built => built,
+        }
+        .map_err(|error| Malformed::new(format!("selector `{name}`: {error}")))
+    }
+}
+
+fn selector(selector: wire::Selector, room: &mut Room) -> Result<Selector, Malformed> {
+    let texts = selector.matching.iter().map(|attribute| match &attribute.value {
+        wire::Value::Text(text) => attribute.key.len() + text.len(),
+        _ => attribute.key.len(),
+    });
+    let bytes = selector.name.len() + selector.body.as_ref().map_or(0, String::len) + texts.sum::<usize>();
+    Room::take(&mut room.bytes, bytes, &format!("more than {} bytes of patterns", limits::SUBSCRIPTION))?;
     let own = Selector::new(&selector.name, attributes(selector.matching));
     let Some(body) = selector.body else { return Ok(own) };
-    let body = RegexBuilder::new(&body).size_limit(limits::PATTERN).build();
-    let body = body.map_err(|error| Malformed(format!("selector `{}`: {error}", selector.name)))?;
-    Ok(own.with_body(body))
+    Ok(own.with_body(room.pattern(&selector.name, &body)?))
 }
 
 /// What `detect` found.
 pub(in crate::plugin) fn findings(findings: Vec<wire::Finding>) -> Result<Vec<Finding>, Malformed> {
     if findings.len() > limits::FINDINGS {
-        return Err(Malformed(format!("{} findings in one answer; at most {}", findings.len(), limits::FINDINGS)));
+        return Err(Malformed::new(format!("{} findings in one answer; at most {}", findings.len(), limits::FINDINGS)));
     }
     let finding = |finding| {
         Ok(match finding {
@@ -82,8 +130,8 @@ pub(in crate::plugin) fn findings(findings: Vec<wire::Finding>) -> Result<Vec<Fi
 /// What `diagnose` answered; more than a person reads is cut.
 pub(in crate::plugin) fn causes(causes: Vec<wire::Cause>) -> Vec<Cause> {
     let cause = |cause: wire::Cause| Cause {
-        summary: text(cause.summary),
-        path: cause.path.into_iter().take(limits::ATTRIBUTES).map(text).collect(),
+        summary: line(cause.summary),
+        path: cause.path.into_iter().take(limits::ATTRIBUTES).map(line).collect(),
         // Not a number means no confidence at all.
         confidence: if cause.confidence.is_nan() { 0.0 } else { cause.confidence.clamp(0.0, 1.0) },
         evidence: attributes(cause.evidence),
@@ -96,7 +144,7 @@ pub(in crate::plugin) fn recovery(recovery: wire::Recovery) -> Result<Recovery, 
     Ok(match recovery {
         wire::Recovery::Act(plan) => {
             if plan.actions.len() > limits::ACTIONS {
-                return Err(Malformed(format!(
+                return Err(Malformed::new(format!(
                     "a plan of {} actions; at most {}",
                     plan.actions.len(),
                     limits::ACTIONS
@@ -109,7 +157,7 @@ pub(in crate::plugin) fn recovery(recovery: wire::Recovery) -> Result<Recovery, 
             })
         }
         wire::Recovery::Wait(duration) => Recovery::Wait(wait(duration)),
-        wire::Recovery::Escalate(reason) => Recovery::Escalate(text(reason)),
+        wire::Recovery::Escalate(reason) => Recovery::Escalate(line(reason)),
     })
 }
 
@@ -117,19 +165,45 @@ pub(in crate::plugin) fn recovery(recovery: wire::Recovery) -> Result<Recovery, 
 pub(in crate::plugin) fn verdict(verdict: wire::Verdict) -> Verdict {
     match verdict {
         wire::Verdict::Healthy => Verdict::Healthy,
-        wire::Verdict::Unhealthy(reason) => Verdict::Unhealthy(text(reason)),
+        wire::Verdict::Unhealthy(reason) => Verdict::Unhealthy(line(reason)),
         wire::Verdict::Undecided => Verdict::Undecided,
     }
 }
 
-/// Text for people, cut to the limit.
-pub(in crate::plugin) fn text(mut text: String) -> String {
-    if text.len() > limits::TEXT {
+/// Text for people: cut to the limit, and what a terminal obeys or nobody sees written out (`\u{1b}`). It may have lines.
+pub(in crate::plugin) fn text(text: String) -> String {
+    written_out(text, |c| c == '\n' || c == '\t')
+}
+
+/// The same in one line: what a plugin says must not look like lines of somebody else.
+pub(in crate::plugin) fn line(text: String) -> String {
+    written_out(text, |_| false)
+}
+
+fn written_out(mut text: String, may_stay: impl Fn(char) -> bool) -> String {
+    let is_cut = text.len() > limits::TEXT;
+    if is_cut {
         let cut = (0..=limits::TEXT).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         text.truncate(cut);
+    }
+    let deceives = |c: char| (c.is_control() || is_invisible(c)) && !may_stay(c);
+    if text.contains(deceives) {
+        let mut out = String::with_capacity(text.len() + 16);
+        for c in text.chars() {
+            if deceives(c) { out.extend(c.escape_default()) } else { out.push(c) }
+        }
+        text = out;
+    }
+    if is_cut {
         text.push('…');
     }
     text
+}
+
+/// Characters that take no room, turn the direction of what follows, or separate lines: they make a name look like another.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 fn fault(fault: wire::Fault) -> Result<Fault, Malformed> {
@@ -142,7 +216,7 @@ fn fault(fault: wire::Fault) -> Result<Fault, Malformed> {
             wire::Severity::Error => Severity::Error,
             wire::Severity::Critical => Severity::Critical,
         },
-        summary: text(fault.summary),
+        summary: line(fault.summary),
         evidence: attributes(fault.evidence),
     })
 }
@@ -158,7 +232,7 @@ fn action(action: wire::Action) -> Result<Action, Malformed> {
 /// Attributes, as many as there may be.
 pub(in crate::plugin) fn attributes(attributes: Vec<wire::Attribute>) -> Vec<Attribute> {
     let attribute = |attribute: wire::Attribute| Attribute {
-        key: text(attribute.key),
+        key: line(attribute.key),
         value: match attribute.value {
             wire::Value::Text(value) => Value::Text(text(value)),
             wire::Value::Integer(integer) => Value::Integer(integer),
@@ -175,13 +249,13 @@ pub(in crate::plugin) fn attributes(attributes: Vec<wire::Attribute>) -> Vec<Att
 /// characters is refused, because cutting it would name something else.
 fn name(what: &str, name: String) -> Result<String, Malformed> {
     if name.is_empty() {
-        return Err(Malformed(format!("an empty {what}")));
+        return Err(Malformed::new(format!("an empty {what}")));
     }
     if name.len() > limits::NAME {
-        return Err(Malformed(format!("a {what} of {} bytes; at most {}", name.len(), limits::NAME)));
+        return Err(Malformed::new(format!("a {what} of {} bytes; at most {}", name.len(), limits::NAME)));
     }
-    if name.chars().any(char::is_control) {
-        return Err(Malformed(format!("a {what} with control characters: {name:?}")));
+    if name.chars().any(|c| c.is_control() || is_invisible(c)) {
+        return Err(Malformed::new(format!("a {what} with control characters or invisible ones: {name:?}")));
     }
     Ok(name)
 }
@@ -206,7 +280,7 @@ mod tests {
 
     #[test]
     fn names_that_name_nothing_are_refused_and_text_is_cut() {
-        for kind in ["", "a\nb", "a\0", &"k".repeat(257)] {
+        for kind in ["", "a\nb", "a\0", "a\u{202e}b", "a\u{200b}b", &"k".repeat(257)] {
             assert!(findings(vec![wire::Finding::Present(wire_fault(kind))]).is_err(), "{kind:?}");
         }
         let Finding::Present(fault) = findings(vec![wire::Finding::Present(wire_fault("k"))]).unwrap().remove(0) else {
@@ -216,6 +290,38 @@ mod tests {
         assert_eq!(fault.evidence.len(), limits::ATTRIBUTES);
         assert_eq!(fault.evidence[0].value, Value::Text("NaN".into()));
         assert_eq!(text("ü".repeat(5000)).chars().last(), Some('…'));
+    }
+
+    #[test]
+    fn what_a_terminal_obeys_and_what_nobody_sees_is_written_out() {
+        let nasty = "a\x1b[2J\u{9b}1m\r\n\tb\u{202e}ü".to_owned();
+        assert_eq!(text(nasty.clone()), "a\\u{1b}[2J\\u{9b}1m\\r\n\tb\\u{202e}ü");
+        assert_eq!(line(nasty.clone()), "a\\u{1b}[2J\\u{9b}1m\\r\\n\\tb\\u{202e}ü");
+        let wire = |body: &str| wire::Selector { name: nasty.clone(), matching: vec![], body: Some(body.into()) };
+        let refused =
+            subscription(wire::Subscription { metrics: vec![], events: vec![wire("(")], every: 0 }).unwrap_err();
+        assert!(!refused.to_string().contains(char::is_control), "{refused}");
+    }
+
+    #[test]
+    fn what_all_signals_are_compared_with_has_its_limits() {
+        let ask = |count: usize, name: &str, body: Option<&str>| {
+            let selector = wire::Selector { name: name.into(), matching: vec![], body: body.map(str::to_owned) };
+            let events = vec![selector; count];
+            subscription(wire::Subscription { metrics: vec![], events, every: 0 }).map_err(|error| error.to_string())
+        };
+        ask(limits::SELECTORS, "service.state", None).unwrap();
+        let error = ask(limits::SELECTORS, &"*e".repeat(200), None).unwrap_err();
+        assert!(error.contains("bytes of patterns"), "{error}");
+        ask(limits::PATTERNS, "log", Some("(?i)out of memory")).unwrap();
+        let error = ask(limits::PATTERNS + 1, "log", Some("x")).unwrap_err();
+        assert!(error.contains("more than 128 regular expressions"), "{error}");
+        let large = r"[^x]{4000}";
+        ask(limits::LARGE_PATTERNS, "log", Some(large)).unwrap();
+        let error = ask(limits::LARGE_PATTERNS + 1, "log", Some(large)).unwrap_err();
+        assert!(error.contains("more than 8 regular expressions of over"), "{error}");
+        let error = ask(1, "log", Some(r"((\pL{1000}){1000}){1000}")).unwrap_err();
+        assert!(error.contains("exceeds size limit"), "{error}");
     }
 
     #[test]

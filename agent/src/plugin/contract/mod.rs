@@ -6,6 +6,6 @@ mod encode;
 
 pub use decode::Description;
 pub(super) use decode::{
-    Malformed, attributes as decoded, causes, description, findings, recovery, subscription, text, verdict,
+    Malformed, attributes as decoded, causes, description, findings, line, recovery, subscription, text, verdict,
 };
 pub(super) use encode::{attributes, batch, incident, past};

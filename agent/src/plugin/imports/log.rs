@@ -1,12 +1,12 @@
 use super::Host;
 use super::contract::log::{Host as Log, Level};
 use super::contract::types::{Attribute, Value};
-use crate::plugin::contract::text;
+use crate::plugin::contract::{line, text};
 use crate::plugin::limits;
 
 impl Log for Host {
     fn write(&mut self, level: Level, message: String, fields: Vec<Attribute>) -> wasmtime::Result<()> {
-        let message = text(message);
+        let message = line(message);
         if matches!(level, Level::Error) {
             self.last_words = Some(message.clone());
         }
@@ -47,7 +47,7 @@ impl Host {
 }
 
 fn show(field: &Attribute) -> String {
-    let key = text(field.key.clone());
+    let key = line(field.key.clone());
     match &field.value {
         Value::Text(value) => format!(" {key}={:?}", text(value.clone())),
         Value::Integer(value) => format!(" {key}={value}"),

@@ -60,6 +60,8 @@ impl Host {
     /// A host for an instance of `policy`. Random numbers come from `seed`.
     pub(super) fn new(policy: Arc<str>, interfaces: Interfaces, files: Vec<Pattern>, seed: [u8; 32]) -> Self {
         let moment = wasi::Moment::default();
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(limits::HANDLES);
         Self {
             policy,
             interfaces,
@@ -80,7 +82,7 @@ impl Host {
             log_allowance: f64::from(limits::LOG_BURST),
             log_filled: Instant::now(),
             log_dropped: 0,
-            table: ResourceTable::new(),
+            table,
         }
     }
 
