@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use wasm_encoder::{Encode, Function};
-use wasmparser::{Parser, Payload, TypeRef};
+use wasmparser::{ExternalKind, Parser, Payload, TypeRef};
 
 /// How a module or component begins: the magic number and its version.
 const HEADER: usize = 8;
@@ -13,6 +13,7 @@ const TYPES: u8 = 1;
 const FUNCTIONS: u8 = 3;
 const TABLES: u8 = 4;
 const MEMORIES: u8 = 5;
+const EXPORTS: u8 = 7;
 const START: u8 = 8;
 const ELEMENTS: u8 = 9;
 const CODE: u8 = 10;
@@ -132,6 +133,22 @@ pub const FORGERIES: &[Forgery] = &[
             module.start_with(&body)
         })
     }),
+    forgery(
+        "core-claims-list",
+        "Answers `detect` with a list of four thousand million findings: it must be stopped.",
+        |good| {
+            bent(good, |module| {
+                let mut body = Function::new([]);
+                let at = |offset| wasm_encoder::MemArg { offset, align: 2, memory_index: 0 };
+                let answer = 1024;
+                let mut code = body.instructions();
+                code.i32_const(answer).i32_const(8).i32_store(at(0));
+                code.i32_const(answer).i32_const(-1).i32_store(at(4));
+                code.i32_const(answer).end();
+                module.replace_export("#detect", &body)
+            })
+        },
+    ),
     forgery("core-start-traps", "Traps in its start function: it must not start.", |good| {
         bent(good, |module| {
             let mut body = Function::new([]);
@@ -139,17 +156,21 @@ pub const FORGERIES: &[Forgery] = &[
             module.start_with(&body)
         })
     }),
-    forgery("compiler-huge-function", "A function of half a million instructions: nobody may wait for it.", |good| {
-        bent(good, |module| {
-            let mut body = Function::new([(1000, wasm_encoder::ValType::I32)]);
-            for number in 0..150_000_u32 {
-                let (a, b, c) = (number % 1000, number * 7 % 1000, number * 13 % 1000);
-                body.instructions().local_get(a).local_get(b).i32_mul().local_set(c);
-            }
-            body.instructions().end();
-            module.add(&body).map(drop)
-        })
-    }),
+    forgery(
+        "compiler-huge-function",
+        "A function of a quarter of a million instructions: nobody may wait for it.",
+        |good| {
+            bent(good, |module| {
+                let mut body = Function::new([(1000, wasm_encoder::ValType::I32)]);
+                for number in 0..60_000_u32 {
+                    let (a, b, c) = (number % 1000, number * 7 % 1000, number * 13 % 1000);
+                    body.instructions().local_get(a).local_get(b).i32_mul().local_set(c);
+                }
+                body.instructions().end();
+                module.add(&body).map(drop)
+            })
+        },
+    ),
     forgery("compiler-deep-blocks", "A function of 20,000 blocks within each other: nobody may wait for it.", |good| {
         bent(good, |module| {
             let mut body = Function::new([]);
@@ -164,11 +185,11 @@ pub const FORGERIES: &[Forgery] = &[
             module.add(&body).map(drop)
         })
     }),
-    forgery("compiler-many-functions", "40,000 functions: nobody may wait for them.", |good| {
+    forgery("compiler-many-functions", "8,000 functions: nobody may wait for them.", |good| {
         bent(good, |module| {
             let mut body = Function::new([(1, wasm_encoder::ValType::I64)]);
             body.instructions().local_get(0).i64_const(3).i64_mul().local_set(0).end();
-            (0..40_000).try_for_each(|_| module.add(&body).map(drop))
+            (0..8_000).try_for_each(|_| module.add(&body).map(drop))
         })
     }),
     forgery("flipped-start", "A bit of its first section is another: whatever it does, it does to itself.", |good| {
@@ -356,6 +377,42 @@ impl Module {
         body.encode(&mut code);
         self.append(CODE, &code)?;
         Ok(self.imported_functions + local)
+    }
+
+    /// Puts another body behind an export, of the same type.
+    fn replace_export(&mut self, ending: &str, body: &Function) -> Result<()> {
+        let bytes = self.bytes();
+        let (mut types, mut exports) = (Vec::new(), Vec::new());
+        for payload in Parser::new(0).parse_all(&bytes) {
+            match payload? {
+                Payload::FunctionSection(functions) => types = functions.into_iter().collect::<Result<_, _>>()?,
+                Payload::ExportSection(section) => exports = section.into_iter().collect::<Result<_, _>>()?,
+                _ => {}
+            }
+        }
+        let is_it = |name: &str| name.ends_with(ending) && !name.starts_with("cabi_post");
+        let export = exports.iter_mut().find(|export| is_it(export.name)).context("no such export")?;
+        let ty = types.get((export.index - self.imported_functions) as usize).context("no such function")?;
+        let mut entry = Vec::new();
+        ty.encode(&mut entry);
+        export.index = self.imported_functions + self.append(FUNCTIONS, &entry)?;
+        let mut code = Vec::new();
+        body.encode(&mut code);
+        self.append(CODE, &code)?;
+        let mut payload = Vec::new();
+        u32::try_from(exports.len())?.encode(&mut payload);
+        for export in &exports {
+            export.name.encode(&mut payload);
+            payload.push(match export.kind {
+                ExternalKind::Func | ExternalKind::FuncExact => 0,
+                ExternalKind::Table => 1,
+                ExternalKind::Memory => 2,
+                ExternalKind::Global => 3,
+                ExternalKind::Tag => 4,
+            });
+            export.index.encode(&mut payload);
+        }
+        self.replace(EXPORTS, payload)
     }
 
     /// Has this run before anything else does.

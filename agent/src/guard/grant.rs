@@ -20,20 +20,23 @@ impl Guard for Granted {
         if missing.is_empty() {
             return Answer::Allow;
         }
-        // Somebody may copy this line: it must be one, and must not say less than it does.
-        let quoted: Vec<String> =
-            missing.iter().map(|pattern| toml::Value::from(pattern.as_str()).to_string()).collect();
-        let mut reason = format!("not granted; [grant] actions = [{}] would allow it", quoted.join(", "));
-        if missing.iter().any(|pattern| pattern.contains(['*', '?', '[', '{'])) {
-            reason += ", and with it all that these patterns match";
-        }
-        if let Some(odd) = missing.iter().find(|pattern| !pattern.is_ascii()) {
-            let plain: String =
-                odd.chars().map(|c| if c.is_ascii() { c.into() } else { c.escape_unicode().to_string() }).collect();
-            reason += &format!("; beware of letters that look like others: {plain}");
-        }
-        Answer::Deny { until: None, reason }
+        Answer::Deny { until: None, reason: reason(&missing) }
     }
+}
+
+/// What would allow it. Somebody may copy that line: it must be one, and must not say less than it does.
+fn reason(missing: &[String]) -> String {
+    let quoted: Vec<String> = missing.iter().map(|pattern| toml::Value::from(pattern.as_str()).to_string()).collect();
+    let mut reason = format!("not granted; [grant] actions = [{}] would allow it", quoted.join(", "));
+    if missing.iter().any(|pattern| pattern.contains(['*', '?', '[', '{'])) {
+        reason += ", and with it all that these patterns match";
+    }
+    if let Some(odd) = missing.iter().find(|pattern| !pattern.is_ascii()) {
+        let plain = |c: char| if c.is_ascii() { c.to_string() } else { c.escape_unicode().to_string() };
+        let plain: String = odd.chars().map(plain).collect();
+        reason += &format!("; beware of letters that look like others: {plain}");
+    }
+    reason
 }
 
 #[cfg(test)]
@@ -54,12 +57,7 @@ mod tests {
 
     #[test]
     fn the_line_to_copy_grants_no_more_than_it_says() {
-        let reason = |target: &str| {
-            let actions = vec![Action { kind: "service.restart".into(), target: target.into(), parameters: vec![] }];
-            let answer = Plan { actions, ..Plan::default() }.judge(&Granted);
-            let Answer::Deny { reason, .. } = answer else { panic!("{target} is granted") };
-            reason
-        };
+        let reason = |target: &str| super::reason(&[format!("service.restart:{target}")]);
         let tricky = reason("a\", \"*:*");
         let (line, _) = tricky.strip_prefix("not granted; [grant] ").unwrap().split_once(" would").unwrap();
         let line: toml::Table = line.parse().unwrap();

@@ -120,10 +120,7 @@ impl Engine {
         let cause = self.cause(id, &proposal.ground);
         let attempts = incident.attempts.iter().filter(|attempt| attempt.round == incident.round).count();
         let target = (incident.policy.clone(), incident.fault.target.clone());
-        // A place that was offered to another is as good as taken, and so is the one that is left for other policies.
-        let offered = self.offered.iter().filter(|other| *other != id).count();
-        let places = self.host.max_plans as usize;
-        let under_way = if self.has_its_share(&target.0, id) { places } else { self.under_way.len() + offered };
+        let under_way = self.places_taken(&target.0, id);
         self.guards.judge(&Request {
             rules,
             host: &self.host,
@@ -201,13 +198,15 @@ impl Engine {
         office.is_none_or(|office| office.rules.may_touch(target)) || self.may_explain(id, target)
     }
 
-    /// Whether a policy has as many plans under way as it may: where there are others, it leaves them a place.
-    pub(super) fn has_its_share(&self, policy: &str, but: &str) -> bool {
-        let places = self.host.max_plans as usize;
-        let is_own =
-            |id: &&String| *id != but && self.cases.get(*id).is_some_and(|case| case.incident.policy == policy);
-        let own = self.under_way.iter().chain(&self.offered).filter(is_own).count();
-        places > 1 && own + 1 >= places && self.offices.len() > 1
+    /// How many plans are in the way of one more of this policy. Where it has none, those that have been carried out and are
+    /// being judged do not count: a plan that settles for a day is no reason for others to do nothing.
+    pub(super) fn places_taken(&self, policy: &str, but: &str) -> usize {
+        let is_own = |id: &String| self.cases.get(id).is_some_and(|case| case.incident.policy == policy);
+        let acts = |id: &String| self.cases.get(id).is_some_and(|case| case.incident.state == State::Recovering);
+        // A place that was offered to another is as good as taken.
+        let offered = || self.offered.iter().filter(|id| *id != but);
+        let is_first = !self.under_way.iter().chain(offered()).any(is_own);
+        self.under_way.iter().filter(|id| !is_first || acts(id)).count() + offered().count()
     }
 
     /// Whether the operator lets an incident's policy say what its faults bring down.

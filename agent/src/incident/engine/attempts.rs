@@ -108,6 +108,7 @@ impl Engine {
         self.shift(id, Move::new(State::Verifying, &reason), now, step);
         self.set_due(id, now.mono.saturating_add(wait));
         self.let_go_of_foreign_target(id, now, step);
+        self.offer_slots(now, step);
     }
 
     /// What a policy may do nothing about it does not keep others from while its plan settles and is judged: only for as long

@@ -155,8 +155,8 @@ impl Engine {
         self.many_flaps = MANY.max(2 * self.flaps.len());
     }
 
-    /// Too much happened. If it is one policy among others that most of it is of, nothing more is done for that one: its storm
-    /// is no reason to leave the others' faults alone.
+    /// Too much happened. If a large part of it is of one policy among others, nothing more is done for that one: its storm is no
+    /// reason to leave the others' faults alone. Where several make up a storm, they are stopped one after the other.
     pub(super) fn stop_storm(&mut self, storm: Storm, now: Now, step: &mut Step) {
         let Storm { reason, by } = storm;
         match by.filter(|policy| self.offices.keys().any(|other| **other != **policy)) {
@@ -167,7 +167,7 @@ impl Engine {
 
     fn set_apart(&mut self, policy: String, reason: String, now: Now, step: &mut Step) {
         self.load.set_apart(&policy);
-        let reason = format!("{reason}, most of them of this policy");
+        let reason = format!("{reason}, a large part of them of this policy");
         let hold = Hold {
             id: self.next_hold,
             policy: Some(policy.clone()),

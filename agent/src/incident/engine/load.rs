@@ -19,7 +19,7 @@ const FLOOD: u32 = 10;
 pub(super) struct Storm {
     /// What.
     pub reason: String,
-    /// The policy that most of it is of, if one is.
+    /// The policy that the largest part of it is of, if that is more than a quarter.
     pub by: Option<String>,
 }
 
@@ -230,7 +230,8 @@ fn storm(
     }
     let mut shares = HashMap::from([(policy, more)]);
     times.iter().for_each(|(_, of)| *shares.entry(of.as_str()).or_default() += 1);
-    let by = shares.into_iter().find(|(_, share)| 2 * share > count).map(|(policy, _)| policy.to_owned());
+    let largest = shares.into_iter().max_by_key(|(policy, share)| (*share, *policy));
+    let by = largest.filter(|(_, share)| 4 * share > count).map(|(policy, _)| policy.to_owned());
     Some(Storm { reason: reason(), by })
 }
 

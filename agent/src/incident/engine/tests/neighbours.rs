@@ -56,29 +56,33 @@ fn so_do_too_many_actions_of_one_policy() {
 
 #[test]
 fn a_storm_that_is_nobodys_alone_stops_everything() {
-    let breaker = Breaker { incidents: 3, actions: 100, within: seconds(600) };
+    let breaker = Breaker { incidents: 4, actions: 100, within: seconds(600) };
     let mut desk = two(HostRules { breaker, ..HostRules::default() });
-    for n in 0..2 {
-        desk.find_as("hostile", Finding::Present(fault(&format!("h{n}"))));
-        desk.find(Finding::Present(fault(&format!("w{n}"))));
+    for policy in ["a", "b", "c"] {
+        desk.arrive_as(policy, auto(), "basis");
+        desk.find_as(policy, Finding::Present(fault(policy)));
     }
+    desk.find_as("hostile", Finding::Present(fault("h")));
     desk.propose("web", "demo");
     assert_eq!(desk.state_of("demo"), Deferred);
     desk.say(Word::CloseBreaker).unwrap();
 }
 
 #[test]
-fn one_policy_does_not_take_every_place() {
-    let mut desk = two(HostRules::default());
-    (0..6).for_each(|n| act_for(&mut desk, &format!("t{n}"), n));
-    let states = ["t2", "t3", "t4"].map(|target| desk.state_of(target));
-    assert_eq!(states, [Recovering, Deferred, Deferred], "of four places three");
+fn plans_that_settle_for_ever_leave_others_a_place() {
+    let mut desk = two(HostRules { max_plans: 2, ..HostRules::default() });
+    desk.arrive_as("third", harmless(), "basis");
+    (0..3).for_each(|n| act_for(&mut desk, &format!("t{n}"), n));
+    assert_eq!(["t0", "t1", "t2"].map(|target| desk.state_of(target)), [Recovering, Recovering, Deferred]);
     desk.propose("web", "demo");
-    assert_eq!(desk.state_of("demo"), Recovering, "{}", desk.last_reason());
+    assert_eq!(desk.state_of("demo"), Deferred, "two act");
     desk.perform(true);
-    desk.wait(seconds(1));
-    desk.verify(Verdict::Healthy);
-    assert_eq!(desk.state_of("t3"), Deferred, "the fourth is left for others");
+    // It has a place now: the other one still acts.
+    desk.answer_about("demo", Topic::Recover, Reply::Recovery(act("demo")));
+    assert_eq!(desk.state_of("demo"), Recovering, "{}", desk.last_reason());
+    desk.propose("web", "other");
+    assert_eq!(desk.state_of("other"), Deferred, "a second one waits for a place of its own");
+    assert_eq!(desk.state_of("t2"), Deferred);
 }
 
 #[test]
