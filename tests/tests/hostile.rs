@@ -210,6 +210,8 @@ impl Arena {
             .service("demo", "exec sleep infinity", "autostart = true\nrequires = [\"base\"]")
             .service("scratch", "exec sleep infinity", "")
             .tables(&commands);
+        // The neighbour alone does much in a short time.
+        let builder = builder.tables("[agent]\nbreaker = { actions = 200 }\n");
         let builder = builder.plugin(plugin::service_restart()).policy("demo.toml", &plugin::policy("auto", "demo"));
         let agent = builder.start().unwrap();
         agent.until_watching("demo");

@@ -53,8 +53,14 @@ impl Page {
 /// Prints a value as JSON.
 pub(super) fn json(value: &impl Serialize) -> anyhow::Result<()> {
     let mut page = Page::default();
-    page.line(serde_json::to_string_pretty(value)?);
+    page.line(escaped(&serde_json::to_string_pretty(value)?));
     page.print()
+}
+
+/// JSON may hold characters that a terminal obeys as they are, above 7E; it has another way to write them.
+fn escaped(json: &str) -> String {
+    let plain = |c: char| if c != '\n' && c.is_control() { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    json.chars().map(plain).collect()
 }
 
 /// A time as people read it in a table: RFC 3339 to the second.
@@ -69,6 +75,14 @@ pub(super) fn time(at: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_stays_json() {
+        let text = "a\x1b\u{9b}\x7f\n\"ü";
+        let json = escaped(&serde_json::to_string(text).unwrap());
+        assert!(!json.contains(char::is_control), "{json}");
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
+    }
 
     #[test]
     fn a_terminal_obeys_nothing_of_a_page() {

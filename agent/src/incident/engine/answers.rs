@@ -193,9 +193,7 @@ impl Engine {
     fn has_a_say(&self, id: &str) -> bool {
         let Some(case) = self.cases.get(id) else { return false };
         let target = &case.incident.fault.target;
-        let office = self.offices.get(case.incident.policy.as_str());
-        // One whose policy is not up at the moment is given the benefit of the doubt until it is nobody's.
-        office.is_none_or(|office| office.rules.may_touch(target)) || self.may_explain(id, target)
+        self.may_touch(&case.incident.policy, target) || self.may_explain(id, target)
     }
 
     /// How many plans are in the way of one more of this policy. Where it has none, those that have been carried out and are

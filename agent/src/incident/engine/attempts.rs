@@ -117,8 +117,10 @@ impl Engine {
         let Some(incident) = self.cases.get(id).map(|case| &case.incident) else { return };
         let target = incident.fault.target.clone();
         let acted_on = incident.attempts.last().is_some_and(|last| last.actions.iter().any(|it| it.target == target));
-        let may_touch = self.rules_of(&incident.policy).is_none_or(|rules| rules.may_touch(&target));
-        if acted_on || may_touch || self.locks.get(&target).is_none_or(|holder| holder != id) {
+        if acted_on
+            || self.may_touch(&incident.policy, &target)
+            || self.locks.get(&target).is_none_or(|holder| holder != id)
+        {
             return;
         }
         self.locks.remove(&target);

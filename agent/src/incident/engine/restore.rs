@@ -74,6 +74,7 @@ impl Engine {
             guards,
             terrain,
             offices: HashMap::new(),
+            gone: HashMap::new(),
             cases: BTreeMap::new(),
             by_fault: HashMap::new(),
             by_target: HashMap::new(),
@@ -141,6 +142,7 @@ impl Engine {
         for (key, flaps) in self.load.flaps_of(&policy, &rules.flapping) {
             self.flaps.insert(key, flaps);
         }
+        self.gone.remove(&policy);
         self.offices.insert(policy.clone(), office);
         for id in self.cases_of(&policy) {
             if let Some(case) = self.cases.get_mut(&id)

@@ -113,6 +113,7 @@ fn the_same_fault_found_by_others_meanwhile_counts_when_it_has_acted() {
 fn what_a_policy_has_no_say_in_is_no_cause() {
     let mut desk = two(HostRules::default());
     desk.find_as("hostile", Finding::Present(fault("db")));
+    desk.give(Input::Gone { policy: "hostile".into() });
     desk.propose("web", "app");
     assert_eq!(desk.state_of("app"), Recovering, "{}", desk.last_reason());
     // Unless the operator lets it explain that target.
