@@ -158,11 +158,11 @@ pub const FORGERIES: &[Forgery] = &[
     }),
     forgery(
         "compiler-huge-function",
-        "A function of a quarter of a million instructions: nobody may wait for it.",
+        "A function of half a million instructions: nobody may wait for it.",
         |good| {
             bent(good, |module| {
                 let mut body = Function::new([(1000, wasm_encoder::ValType::I32)]);
-                for number in 0..60_000_u32 {
+                for number in 0..150_000_u32 {
                     let (a, b, c) = (number % 1000, number * 7 % 1000, number * 13 % 1000);
                     body.instructions().local_get(a).local_get(b).i32_mul().local_set(c);
                 }
@@ -179,7 +179,7 @@ pub const FORGERIES: &[Forgery] = &[
                 body.instructions().block(wasm_encoder::BlockType::Empty);
             }
             for number in 0..depth {
-                body.instructions().i32_const(0).br_if(number % 100).end();
+                body.instructions().i32_const(0).br_if((number % 100).min(depth - number - 1)).end();
             }
             body.instructions().end();
             module.add(&body).map(drop)

@@ -76,6 +76,7 @@ const STORMS: &[Case] = &[
     ("flood-log", &[Log(&["lines dropped"])]),
     ("flood-findings", &[Status(&["incidents"])]),
     ("findings-too-many", &[Log(&["`detect`", "1000 findings"])]),
+    ("flood-evidence", &[InIncident("scratch", "escalated", &["see for yourself"])]),
     ("findings-flap", &[Status(&["incidents"])]),
     ("state-keys", &[Log(&["there are 256 keys already"])]),
     ("state-sizes", &[Log(&["a key of 1000 bytes"]), Log(&["a value of 524288 bytes"])]),
