@@ -156,21 +156,17 @@ pub const FORGERIES: &[Forgery] = &[
             module.start_with(&body)
         })
     }),
-    forgery(
-        "compiler-huge-function",
-        "A function of half a million instructions: nobody may wait for it.",
-        |good| {
-            bent(good, |module| {
-                let mut body = Function::new([(1000, wasm_encoder::ValType::I32)]);
-                for number in 0..150_000_u32 {
-                    let (a, b, c) = (number % 1000, number * 7 % 1000, number * 13 % 1000);
-                    body.instructions().local_get(a).local_get(b).i32_mul().local_set(c);
-                }
-                body.instructions().end();
-                module.add(&body).map(drop)
-            })
-        },
-    ),
+    forgery("compiler-huge-function", "A function of half a million instructions: nobody may wait for it.", |good| {
+        bent(good, |module| {
+            let mut body = Function::new([(1000, wasm_encoder::ValType::I32)]);
+            for number in 0..150_000_u32 {
+                let (a, b, c) = (number % 1000, number * 7 % 1000, number * 13 % 1000);
+                body.instructions().local_get(a).local_get(b).i32_mul().local_set(c);
+            }
+            body.instructions().end();
+            module.add(&body).map(drop)
+        })
+    }),
     forgery("compiler-deep-blocks", "A function of 20,000 blocks within each other: nobody may wait for it.", |good| {
         bent(good, |module| {
             let mut body = Function::new([]);

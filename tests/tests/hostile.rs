@@ -96,6 +96,7 @@ const WORDS: &[Case] = &[
     ("schema-regex-bomb", &[Status(&["[config]"])]),
     ("subscription-bomb", &[Status(&["`configure`"])]),
     ("subscription-patterns", &[Status(&["`configure`", "bytes of patterns"])]),
+    ("subscription-slow-regex", &[Nothing]),
     ("subscription-regex-bomb", &[Status(&["`configure`"])]),
     ("subscription-many-regexes", &[Status(&["`configure`", "regular expressions"])]),
     ("looks-around", &[Log(&["environment 0, arguments 0, directories 0, passwd false"])]),
@@ -211,6 +212,8 @@ impl Arena {
             .service("demo", "exec sleep infinity", "autostart = true\nrequires = [\"base\"]")
             .service("scratch", "exec sleep infinity", "")
             .tables(&commands);
+        let log = ground.path().join("log").display().to_string();
+        let builder = builder.tables(&format!("[logs.app]\npath = {log:?}\nfrom = \"start\"\n"));
         // The neighbour alone does much in a short time.
         let builder = builder.tables("[agent]\nbreaker = { actions = 200 }\n");
         let builder = builder.plugin(plugin::service_restart()).policy("demo.toml", &plugin::policy("auto", "demo"));
@@ -332,6 +335,9 @@ impl Arena {
     fn attack(&self, name: &str, code: &[u8], told: &[Told]) {
         self.drop_in(name, code);
         self.agent.until_status("it to be seen", |status| status.plugin(name).is_some());
+        // A line that some expressions take long for.
+        let lines = "ab".repeat(2000) + "\n";
+        fs::write(self.ground.path().join("log"), lines).unwrap();
         self.neighbour_heals();
         for told in told {
             if wait::attempt(DEADLINE, || self.is_told(name, told).then_some(())).is_none() {

@@ -42,9 +42,9 @@ pub const PATTERNS: usize = 128;
 /// …and the bytes that each may compile to…
 pub const PATTERN: usize = 64 << 10;
 /// …but for so many…
-pub const LARGE_PATTERNS: usize = 8;
+pub const LARGE_PATTERNS: usize = 4;
 /// …which may be as large as this.
-pub const LARGE_PATTERN: usize = 1 << 20;
+pub const LARGE_PATTERN: usize = 256 << 10;
 
 /// Causes one `diagnose` may return.
 pub const CAUSES: usize = 16;

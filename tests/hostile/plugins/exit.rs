@@ -4,6 +4,7 @@ use hostile::*;
 struct Plugin;
 
 impl Hostile for Plugin {
+    #[expect(clippy::disallowed_methods, reason = "this is the deed")]
     fn detect(_: Batch) -> Vec<Finding> {
         std::process::exit(0)
     }

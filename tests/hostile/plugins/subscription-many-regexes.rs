@@ -5,7 +5,7 @@ struct Plugin;
 
 impl Hostile for Plugin {
     fn configure(_: String) -> Result<Subscription, String> {
-        let events = (0..1000).map(|n| selector("*", Some(format!(r"(a*)*[^x]{{1000}}{n}")))).collect();
+        let events = (0..1000).map(|n| selector("*", Some(format!(r"(a*)*[^x]{{100}}{n}")))).collect();
         Ok(Subscription { events, ..every(100) })
     }
 }
