@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use common::{at, bytes, load, sandbox};
 use salve::clock::{Clock, SystemClock};
-use salve::config::{Access, Supervision};
+use salve::config::{Access, Supervision, Upgrade};
 use salve::incident::ledger::{Ledger, Quota};
 use salve::incident::{Attempt, Fault, Finding, Incident, Input, Question, Recovery, Severity, Topic, Verdict};
 use salve::plugin::{CallError, Fleet, Instance, Interfaces, Limits, LoadError, Loaded, Parts, Quarantines, Sandbox};
@@ -387,7 +387,8 @@ async fn one_that_is_asked_again_and_again_is_still_called_for_what_is_due() {
     let (limits, supervision) = (Limits::default(), Supervision::default());
     let quarantines = Arc::new(Quarantines::new([]));
     let sandbox = sandbox().clone();
-    let parts = Parts { sandbox, interfaces, router, clock, engine, limits, supervision, quarantines };
+    let upgrade = Upgrade::default();
+    let parts = Parts { sandbox, interfaces, router, clock, engine, limits, supervision, quarantines, upgrade };
     let fleet = Fleet::new(parts, plugins, policies);
     let ask = fleet.ask();
     tokio::spawn(fleet.run());

@@ -6,6 +6,7 @@
 #![allow(clippy::panic)]
 
 pub mod agent;
+pub mod forge;
 pub mod lab;
 pub mod notices;
 pub mod plugin;

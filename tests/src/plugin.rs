@@ -37,8 +37,22 @@ pub fn stock(name: &str) -> PathBuf {
 /// When it has not been built.
 #[track_caller]
 pub fn guest(name: &str) -> PathBuf {
+    built("guests", name)
+}
+
+/// The plugin of this name that attacks the agent, from where `cargo xtask test` puts it.
+///
+/// # Panics
+/// When it has not been built.
+#[track_caller]
+pub fn hostile(name: &str) -> PathBuf {
+    built("hostile", name)
+}
+
+#[track_caller]
+fn built(folder: &str, name: &str) -> PathBuf {
     let path = match agent::target() {
-        Ok(target) => target.join("guests").join(name).with_extension("wasm"),
+        Ok(target) => target.join(folder).join(name).with_extension("wasm"),
         Err(error) => panic!("{error}"),
     };
     assert!(path.is_file(), "no {}: `cargo xtask test` builds it", path.display());

@@ -160,6 +160,7 @@ fn health_agent(podman: &Podman, config: &str) -> Agent {
 
 /// Waits until the status shows that containers are watched.
 fn until_listening(agent: &Agent) {
+    agent.until_fine();
     agent.until("containers to be watched", || {
         let status = agent.json(&["status"]);
         let sources = status["sources"].as_array()?;

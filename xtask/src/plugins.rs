@@ -10,19 +10,23 @@ use serde_json::Value;
 
 use crate::{
     shell, wasm_target,
-    workspace::{GUESTS, PLUGINS, Workspace},
+    workspace::{GUESTS, HOSTILE, PLUGINS, Workspace},
 };
 
-/// Builds the stock plugins into target/plugins and the tests' guests into target/guests.
+/// Builds the stock plugins into target/plugins, the tests' guests into target/guests, and those that attack the agent into
+/// target/hostile.
 pub(crate) fn build_all(workspace: &Workspace) -> Result<()> {
-    build(workspace, PLUGINS, &workspace.target.join("plugins"))?;
-    build(workspace, GUESTS, &workspace.target.join("guests"))
+    for (inner, folder) in [(PLUGINS, "plugins"), (GUESTS, "guests"), (HOSTILE, "hostile")] {
+        build(workspace, inner, &workspace.target.join(folder))?;
+    }
+    Ok(())
 }
 
-/// Builds each plugin of the workspace in the folder `inner` and puts it into `out` as `<package>.wasm`.
+/// Builds each plugin of the workspace in the folder `inner` and puts it into `out` as `<package>.wasm`, or as
+/// `<example>.wasm` where one package makes them all.
 pub(crate) fn build(workspace: &Workspace, inner: &str, out: &Path) -> Result<()> {
     wasm_target::ensure()?;
-    let arguments = ["build", "--workspace", "--release", "--target", wasm_target::TARGET];
+    let arguments = ["build", "--workspace", "--lib", "--examples", "--release", "--target", wasm_target::TARGET];
     let mut cargo = workspace.inner_cargo(inner, &arguments);
     println!("$ {}", shell::line(&cargo));
     cargo.arg("--message-format=json-render-diagnostics");

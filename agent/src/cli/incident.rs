@@ -122,7 +122,9 @@ fn tell(detail: &IncidentDetail) -> Page {
     let digest: String = incident.plugin_digest.chars().take(12).collect();
     page.line(format_args!("  found by {}@{digest} under policy {}", incident.plugin, incident.policy));
     for attribute in &incident.evidence {
-        page.line(format_args!("  {} = {}", attribute.key, attribute.value));
+        // A value may have lines; none of them may look like one of this page.
+        let value = attribute.value.to_string().replace('\n', "\n    | ");
+        page.line(format_args!("  {} = {value}", attribute.key));
     }
     for cause in &incident.causes {
         page.line(format_args!("  cause: {} (confidence {:.0} %)", cause.summary, cause.confidence * 100.0));

@@ -92,6 +92,11 @@ impl Pattern {
         self.kind.matches(kind) && self.target.matches(target)
     }
 
+    /// Whether it covers any action on this target.
+    pub fn is_about(&self, target: &str) -> bool {
+        self.target.matches(target) || self.covers_path(Path::new(target))
+    }
+
     /// Whether it covers an action on a path, byte by byte. A path with `..` in it is covered by nothing.
     pub fn covers(&self, kind: &str, path: &Path) -> bool {
         self.kind.matches(kind) && !has_parent(path) && self.paths.as_ref().is_some_and(|paths| paths.is_match(path))

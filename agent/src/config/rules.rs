@@ -67,6 +67,13 @@ pub struct Rules {
     pub collect_timeout: Duration,
 }
 
+impl Rules {
+    /// Whether some grant is about this target.
+    pub fn may_touch(&self, target: &str) -> bool {
+        self.grant.iter().any(|pattern| pattern.is_about(target))
+    }
+}
+
 impl Default for Rules {
     fn default() -> Self {
         Self {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::action::Evidence;
 use crate::clock::Timestamp;
 use crate::incident::ledger::Transition;
-use crate::incident::{Attempt, Cause, Hold, Incident, Pending, Resolution, Severity, State, Trip};
+use crate::incident::{Attempt, BREAKER, Cause, Hold, Incident, Pending, Resolution, Severity, State, Trip};
 use crate::notify::ChannelView;
 use crate::plugin::{FleetView, InstanceState};
 use crate::signal::collector::{Condition, SourceView};
@@ -147,6 +147,12 @@ impl StatusView {
         let mut problems = self.fleet.problems.clone();
         problems.extend(self.breaker.iter().map(|trip| {
             format!("nothing is done: the storm breaker opened ({}); `salve resume --breaker` closes it", trip.reason)
+        }));
+        let by_breaker = self.holds.iter().filter(|hold| hold.actor == BREAKER);
+        let by_breaker = by_breaker.filter_map(|hold| Some((hold.policy.as_ref()?, &hold.reason)));
+        let is_here = |name: &str| self.fleet.policies.iter().any(|policy| policy.name == *name);
+        problems.extend(by_breaker.filter(|(policy, _)| is_here(policy)).map(|(policy, reason)| {
+            format!("policy {policy}: nothing is done for it: {reason}; `salve resume --policy {policy}` ends that")
         }));
         problems.extend(self.channels.iter().filter(|channel| channel.state.waiting > 0).filter_map(|channel| {
             let error = channel.state.error.as_ref()?;

@@ -2,6 +2,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 
+/// Who says so where it is not a person: too much was of this policy.
+pub const BREAKER: &str = "breaker";
+
 /// A person's word that nothing is to be done for now; detection goes on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Hold {

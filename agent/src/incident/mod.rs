@@ -16,7 +16,7 @@ mod state;
 mod terrain;
 
 pub use engine::{Engine, Past};
-pub use hold::{Hold, Trip};
+pub use hold::{BREAKER, Hold, Trip};
 pub use message::{Effect, Input, Question, Reply, Step, Topic, Word};
 pub use model::{Attempt, Cause, Fault, Finding, Incident, Pending, Plan, Recovery, Resolution, Severity, Verdict};
 pub use notice::{About, Notice, NoticeKind};

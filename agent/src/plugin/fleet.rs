@@ -551,7 +551,7 @@ impl Fleet {
                 questions.insert(name.to_owned(), handle.door());
                 drop(questions);
                 self.instances.insert(name.to_owned(), handle);
-                self.running.insert(name.to_owned(), loaded);
+                self.running.insert(name.to_owned(), loaded.clone());
                 self.refused.remove(name);
                 let mode = policy.rules.mode.as_str();
                 let sha256 = &*loaded.digest;

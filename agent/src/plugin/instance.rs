@@ -111,7 +111,7 @@ impl Instance {
         let config = config.to_string();
         let subscription = self
             .call("configure", at, |guest, store| guest.call_configure(store, &config))?
-            .map_err(|reason| CallError::Refused(contract::text(reason)))?;
+            .map_err(|reason| CallError::Refused(contract::line(reason)))?;
         accept("configure", contract::subscription(subscription, self.limits()))
     }
 

@@ -208,10 +208,17 @@ pub const TICK: Duration = Duration::from_millis(10);
 /// Core instances, memories and tables of one component: an adapter or two, a shim, and the plugin itself.
 pub const INSTANCES: usize = 32;
 
-/// Bytes that one regular expression of a selector may compile to…
-pub const PATTERN: usize = 1 << 20;
-/// …and those of one subscription together: each gets an equal share.
-pub const PATTERNS: usize = 16 << 20;
+/// Bytes of all patterns of one subscription: each signal of the host is compared with them.
+pub const SUBSCRIPTION: usize = 256 << 10;
+
+/// Regular expressions of one subscription…
+pub const PATTERNS: usize = 128;
+/// …and the bytes that each may compile to…
+pub const PATTERN: usize = 64 << 10;
+/// …but for so many…
+pub const LARGE_PATTERNS: usize = 4;
+/// …which may be as large as this.
+pub const LARGE_PATTERN: usize = 256 << 10;
 
 /// Longest text of a kind, target or key, in bytes.
 pub const NAME: usize = 256;
@@ -230,6 +237,12 @@ pub const LOG_BURST: usize = 10;
 
 /// Files in one answer of `files.largest`.
 pub const FILES: usize = 1000;
+
+/// Handles of WASI that one instance may have at a time; the host's memory holds what they stand for.
+pub const HANDLES: usize = 1000;
+
+/// Random bytes to be had at once.
+pub const RANDOM: u64 = 64 << 10;
 
 /// Series in one answer of `history`; the first by name.
 pub const HISTORY_SERIES: usize = 256;
@@ -278,7 +291,12 @@ pub fn fixed() -> Vec<(&'static str, String)> {
         ("Any other text; longer ones are cut", bytes(TEXT as u64)),
         ("Attributes of one fault, cause or action; the rest is left out", ATTRIBUTES.to_string()),
         ("A wait, settle time or deadline; longer ones are shortened", "1day".to_owned()),
+        ("Patterns of one subscription together", bytes(SUBSCRIPTION as u64)),
+        ("Regular expressions of one subscription", PATTERNS.to_string()),
         ("A regular expression of a selector, compiled", bytes(PATTERN as u64)),
+        ("The same of up to four of them", bytes(LARGE_PATTERN as u64)),
+        ("Handles of WASI at a time", HANDLES.to_string()),
+        ("Random bytes at once", bytes(RANDOM)),
         ("Those of one subscription together, each with an equal share", bytes(PATTERNS as u64)),
         ("Seconds' worth of log lines and bytes at once", LOG_BURST.to_string()),
         ("A key of `state`", bytes(crate::incident::ledger::Quota::KEY as u64)),

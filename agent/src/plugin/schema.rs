@@ -1,5 +1,7 @@
 //! A policy's configuration against the plugin's JSON Schema, before the plugin sees it.
 
+mod cost;
+
 use jsonschema::error::ValidationErrorKind;
 
 use super::contract::Description;
@@ -12,6 +14,7 @@ pub(super) fn check(policy: &Policy, description: &Description) -> Result<(), Co
     }
     let broken = |error: String| policy.config_error(&[], &format!("the plugin's schema is not valid: {error}"));
     let schema = serde_json::from_str(&description.config_schema).map_err(|error| broken(error.to_string()))?;
+    cost::check(&schema).map_err(broken)?;
     let validator = jsonschema::validator_for(&schema).map_err(|error| broken(error.to_string()))?;
     let Some(error) = validator.iter_errors(&policy.config).next() else {
         return Ok(());

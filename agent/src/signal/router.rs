@@ -1,11 +1,22 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::watch;
 
 use super::history::Places;
 use super::{Demand, Event, History, Mailbox, Name, Reading, Sample, Series, SeriesName, Subscription};
 use crate::clock::Timestamp;
+
+/// CPU time that the regular expressions of one instance may take for one event. They take no time that depends on the text more
+/// than linearly, but one of 256 KiB takes two seconds for a line of 64 KiB that is made for it.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+fn thread_cpu() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
 
 /// Hands each signal to the instances that want it, and tells collectors what anybody wants at all.
 ///
@@ -46,19 +57,48 @@ struct Subscriber {
     /// Per series whether it is wanted, and then its number.
     numbers: HashMap<SeriesName, Option<u32>>,
     next: u32,
+    /// How long its regular expressions may take for one event; none once they took longer.
+    patience: Option<Duration>,
 }
 
 impl Table {
-    fn deliver(&self, event: &Event) {
-        for subscriber in self.subscribers.values().filter(|subscriber| subscriber.wants_event(event)) {
-            subscriber.mailbox.deliver_event(event.clone());
+    fn deliver(&mut self, event: &Event) {
+        for (instance, subscriber) in &mut self.subscribers {
+            if subscriber.wants_event(instance, event) {
+                subscriber.mailbox.deliver_event(event.clone());
+            }
         }
     }
 }
 
 impl Subscriber {
-    fn wants_event(&self, event: &Event) -> bool {
-        self.subscription.events.iter().any(|selector| selector.takes_event(event))
+    /// Whether it wants this event. All others wait meanwhile: expressions that take too long are not applied again.
+    fn wants_event(&mut self, instance: &str, event: &Event) -> bool {
+        let events = &self.subscription.events;
+        if events.iter().filter(|it| it.body().is_none()).any(|selector| selector.takes_event(event)) {
+            return true;
+        }
+        let Some(patience) = self.patience else { return false };
+        let mut started = None;
+        for selector in events.iter().filter(|it| it.body().is_some() && it.takes_name(&event.name)) {
+            let started = *started.get_or_insert_with(thread_cpu);
+            if selector.takes_event(event) {
+                return true;
+            }
+            let took = thread_cpu().saturating_sub(started);
+            if took > patience {
+                tracing::error!(
+                    policy = instance,
+                    "its regular expressions took {} ms for one {}: they are not applied any more until the policy or its \
+                     plugin changes",
+                    took.as_millis(),
+                    event.name
+                );
+                self.patience = None;
+                break;
+            }
+        }
+        false
     }
 
     /// Takes what it wants, and marks that as wanted.
@@ -104,9 +144,12 @@ impl Router {
     /// name is replaced.
     pub fn subscribe(&self, instance: Arc<str>, subscription: Subscription, mailbox: Arc<Mailbox>) {
         let mut table = self.table();
-        let subscriber = Subscriber { subscription, mailbox, numbers: HashMap::new(), next: 0 };
-        for state in table.states.values().filter(|state| subscriber.wants_event(state)) {
-            subscriber.mailbox.deliver_event(state.clone());
+        let patience = Some(PATIENCE);
+        let mut subscriber = Subscriber { subscription, mailbox, numbers: HashMap::new(), next: 0, patience };
+        for state in table.states.values() {
+            if subscriber.wants_event(&instance, state) {
+                subscriber.mailbox.deliver_event(state.clone());
+            }
         }
         table.subscribers.insert(instance, subscriber);
         self.announce(&table);
@@ -136,7 +179,7 @@ impl Router {
 
     /// An event: whoever wants it now is told, nobody later.
     pub fn publish(&self, mut event: Event) {
-        let table = self.table();
+        let mut table = self.table();
         if event.caused_by.is_none() {
             event.caused_by = table.echoes.get(&event.subject).cloned();
         }
@@ -212,6 +255,35 @@ impl Router {
 mod tests {
     use super::*;
     use crate::signal::Selector;
+
+    #[test]
+    fn expressions_that_take_too_long_are_not_applied_again() {
+        let body = |text: &str| Selector::new("log", vec![]).with_body(regex::Regex::new(text).unwrap());
+        let event = |name: &'static str, body: &str| Event {
+            name: name.into(),
+            subject: "app".into(),
+            attributes: vec![],
+            body: body.into(),
+            at: Timestamp::default(),
+            caused_by: None,
+        };
+        let events = vec![body("panic"), body("oom"), Selector::new("service.*", vec![])];
+        let subscription = Subscription { events, ..Subscription::default() };
+        let with = |patience| Subscriber {
+            subscription: subscription.clone(),
+            mailbox: Arc::default(),
+            numbers: HashMap::new(),
+            next: 0,
+            patience: Some(patience),
+        };
+        let mut patient = with(Duration::MAX);
+        assert!(!patient.wants_event("p", &event("log", "fine")));
+        assert!(patient.wants_event("p", &event("log", "oom")));
+        let mut hasty = with(Duration::ZERO);
+        assert!(!hasty.wants_event("p", &event("log", "oom")), "the first expression took too long already");
+        assert!(!hasty.wants_event("p", &event("log", "panic")));
+        assert!(hasty.wants_event("p", &event("service.state", "")), "the rest is as before");
+    }
 
     #[test]
     fn the_history_keeps_what_somebody_takes() {

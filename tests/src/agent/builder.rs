@@ -119,7 +119,9 @@ fn visible(program: &Path, host: Option<&Host>, home: &Home) -> Result<PathBuf> 
     let copy = home.path().join("salve");
     fs::copy(&program, &copy)?;
     // It looks for its compiler beside itself.
-    fs::copy(program.with_file_name("salve-compile"), copy.with_file_name("salve-compile"))
-        .context("no salve-compile: run `cargo xtask test`")?;
+    let compiler = program.with_file_name("salve-compile");
+    if compiler.is_file() {
+        fs::copy(compiler, copy.with_file_name("salve-compile"))?;
+    }
     Ok(copy)
 }

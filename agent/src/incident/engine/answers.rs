@@ -86,13 +86,15 @@ impl Engine {
         };
         let incident = &case.incident;
         let ground = self.terrain.ground(&incident.fault.target, &plan.actions);
-        let buckets = self.load.buckets(&self.host, &rules, &incident.policy, &ground.targets, &plan.actions, now.mono);
+        let policy = incident.policy.clone();
+        let buckets = self.load.buckets(&self.host, &rules, &policy, &ground.targets, &plan.actions, now.mono);
         let proposal = Proposal { plan, ground, buckets };
         let mut answer = self.judge(id, &rules, &proposal, now, step);
         if answer == Answer::Allow
-            && let Some(reason) = self.load.would_trip(&self.host.breaker, proposal.plan.actions.len(), now.mono)
+            && let Some(storm) =
+                self.load.would_trip(&self.host.breaker, &policy, proposal.plan.actions.len(), now.mono)
         {
-            self.open_breaker(reason, now, step);
+            self.stop_storm(storm, now, step);
             answer = self.judge(id, &rules, &proposal, now, step);
         }
         match answer {
@@ -123,8 +125,7 @@ impl Engine {
         let cause = self.cause(id, &proposal.ground);
         let attempts = incident.attempts.iter().filter(|attempt| attempt.round == incident.round).count();
         let target = (incident.policy.clone(), incident.fault.target.clone());
-        // A place that was offered to another is as good as taken.
-        let offered = self.offered.iter().filter(|other| *other != id).count();
+        let under_way = self.places_taken(&target.0, id);
         self.guards.judge(&Request {
             rules,
             host: &self.host,
@@ -142,7 +143,7 @@ impl Engine {
             falling: proposal.ground.falling.as_deref(),
             leans: proposal.ground.leans,
             age: Duration::from_nanos(now.wall.as_nanos().saturating_sub(incident.opened_at.as_nanos())),
-            under_way: self.under_way.len() + offered,
+            under_way,
             buckets: &Load::described(&proposal.buckets),
             flapping,
             pending: incident.pending.as_ref(),
@@ -183,6 +184,7 @@ impl Engine {
             .flat_map(|(name, ids)| ids.iter().map(move |other| (name, other)))
             .filter(|(name, other)| self.may_explain(other, name))
             .map(|(_, other)| (other, Because::Told));
+        let candidates = candidates.filter(|(other, _)| self.has_a_say(other));
         let is_cause = |other: &String| {
             other != id
                 && self.cases.get(other).is_some_and(|case| case.incident.state != State::Orphaned)
@@ -190,6 +192,24 @@ impl Engine {
         };
         let found = candidates.chain(explained).find(|(other, _)| is_cause(other));
         found.map(|(other, because)| (other.clone(), because))
+    }
+
+    /// Whether an incident's policy may hold back others by it: it may do something about its target, or explain it.
+    fn has_a_say(&self, id: &str) -> bool {
+        let Some(case) = self.cases.get(id) else { return false };
+        let target = &case.incident.fault.target;
+        self.may_touch(&case.incident.policy, target) || self.may_explain(id, target)
+    }
+
+    /// How many plans are in the way of one more of this policy. Where it has none, those that have been carried out and are
+    /// being judged do not count: a plan that settles for a day is no reason for others to do nothing.
+    pub(super) fn places_taken(&self, policy: &str, but: &str) -> usize {
+        let is_own = |id: &String| self.cases.get(id).is_some_and(|case| case.incident.policy == policy);
+        let acts = |id: &String| self.cases.get(id).is_some_and(|case| case.incident.state == State::Recovering);
+        // A place that was offered to another is as good as taken.
+        let offered = || self.offered.iter().filter(|id| *id != but);
+        let is_first = !self.under_way.iter().chain(offered()).any(is_own);
+        self.under_way.iter().filter(|id| !is_first || acts(id)).count() + offered().count()
     }
 
     /// Whether the operator lets an incident's policy say what its faults bring down.

@@ -27,10 +27,11 @@ impl Engine {
         let number = u32::try_from(case.incident.attempts.len()).unwrap_or(u32::MAX).saturating_add(1);
         let approved_by = case.incident.pending.as_ref().and_then(|pending| pending.approved_by.clone());
 
+        let of = policy.clone();
         let recency = self.recency.entry((policy, target.clone())).or_default();
         recency.began(now.mono, &rules.backoff);
         let streak = recency.streak;
-        self.load.began(buckets, plan.actions.len(), now.mono);
+        self.load.began(buckets, &of, plan.actions.len(), now.mono);
         self.offered.remove(id);
         self.under_way.insert(id.to_owned());
         for target in &ground.targets {
@@ -106,6 +107,27 @@ impl Engine {
         };
         self.shift(id, Move::new(State::Verifying, &reason), now, step);
         self.set_due(id, now.mono.saturating_add(wait));
+        self.let_go_of_foreign_target(id, now, step);
+        self.offer_slots(now, step);
+    }
+
+    /// What a policy may do nothing about it does not keep others from while its plan settles and is judged: only for as long
+    /// as it acts.
+    fn let_go_of_foreign_target(&mut self, id: &str, now: Now, step: &mut Step) {
+        let Some(incident) = self.cases.get(id).map(|case| &case.incident) else { return };
+        let target = incident.fault.target.clone();
+        let acted_on = incident.attempts.last().is_some_and(|last| last.actions.iter().any(|it| it.target == target));
+        if acted_on
+            || self.may_touch(&incident.policy, &target)
+            || self.locks.get(&target).is_none_or(|holder| holder != id)
+        {
+            return;
+        }
+        self.locks.remove(&target);
+        for (policy, fault, seen_at) in self.echoes.remove(id).unwrap_or_default() {
+            self.raise(&policy, fault, seen_at, now, step);
+        }
+        self.wake_lock_waiters(id, now, step);
     }
 
     pub(super) fn judged(&mut self, id: &str, verdict: Verdict, now: Now, step: &mut Step) {

@@ -1,11 +1,17 @@
 use std::sync::Arc;
 
+use super::load::Storm;
 use super::{Engine, Move, key, notify, strike};
 use crate::clock::{Now, Timestamp};
 use crate::config::Flapping;
 use crate::guard::Flaps;
 use crate::incident::message::{Step, Topic};
-use crate::incident::{Fault, Incident, Notice, NoticeKind, Record, Resolution, State, Trip};
+use crate::incident::{BREAKER, Fault, Hold, Incident, Notice, NoticeKind, Record, Resolution, State, Trip};
+
+/// The name of a notice about the breaker of one policy.
+pub(super) fn breaker_of(policy: &str) -> String {
+    format!("breaker:{policy}")
+}
 
 /// Beyond so many faults it is worth looking which of them need not be remembered.
 pub(super) const MANY: usize = 4096;
@@ -37,6 +43,11 @@ impl Engine {
             echoes.push((policy.clone(), fault, seen_at));
             return;
         }
+        if !self.load.admits(&self.host.breaker, policy, now.mono) {
+            // Told when the storm began, and not again with each fault.
+            tracing::debug!(policy = &**policy, kind = fault.kind, target = fault.target, "one fault too many");
+            return;
+        }
         let incident = Incident {
             id: self.ids.next(now.wall),
             plugin: office.plugin.to_string(),
@@ -66,8 +77,10 @@ impl Engine {
             .change(&limits, now.mono);
         step.records.push(Record::Opened(Box::new(incident.clone())));
         self.enter(incident);
-        if let Some(reason) = self.load.opened(&self.host.breaker, now.mono) {
-            self.open_breaker(reason, now, step);
+        if !self.is_set_apart(policy)
+            && let Some(storm) = self.load.opened(&self.host.breaker, policy, now.mono)
+        {
+            self.stop_storm(storm, now, step);
         }
         self.ask(&id, Topic::Diagnose, step);
     }
@@ -144,6 +157,41 @@ impl Engine {
         });
         // In a storm most of them stay: looking again with each new one would take longer than all the rest.
         self.many_flaps = MANY.max(2 * self.flaps.len());
+    }
+
+    /// Too much happened. If a large part of it is of one policy among others, nothing more is done for that one: its storm is no
+    /// reason to leave the others' faults alone. Where several make up a storm, they are stopped one after the other.
+    pub(super) fn stop_storm(&mut self, storm: Storm, now: Now, step: &mut Step) {
+        let Storm { reason, by } = storm;
+        match by.filter(|policy| self.offices.keys().any(|other| **other != **policy)) {
+            Some(policy) => self.set_apart(policy, reason, now, step),
+            None => self.open_breaker(reason, now, step),
+        }
+    }
+
+    fn set_apart(&mut self, policy: String, reason: String, now: Now, step: &mut Step) {
+        self.load.set_apart(&policy);
+        let reason = format!("{reason}, a large part of them of this policy");
+        let hold = Hold {
+            id: self.next_hold,
+            policy: Some(policy.clone()),
+            target: None,
+            since: now.wall,
+            until: None,
+            reason: reason.clone(),
+            actor: BREAKER.to_owned(),
+        };
+        self.next_hold += 1;
+        step.records.push(Record::Held(hold.clone()));
+        self.holds.push(hold);
+        let (kind, key) = (NoticeKind::BreakerOpened, breaker_of(&policy));
+        let reason = format!("nothing is done for policy {policy} until `salve resume --policy {policy}`: {reason}");
+        notify(Notice { kind, at: now.wall, key, reason, incident: None, actions: vec![] }, step);
+    }
+
+    /// Whether the breaker holds this policy alone.
+    fn is_set_apart(&self, policy: &str) -> bool {
+        self.holds.iter().any(|hold| hold.actor == BREAKER && hold.policy.as_deref() == Some(policy))
     }
 
     /// Too much happened: nothing is done any more until a person closes the breaker.

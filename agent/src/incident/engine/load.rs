@@ -11,6 +11,17 @@ use crate::guard::{Bucket, Flaps};
 const REBOOT: &str = "host.reboot";
 /// Full buckets are as good as none: beyond so many they are thrown away.
 const MANY: usize = 4096;
+/// So many times what opens the breaker is taken down of one policy, and no more: a storm is told by then.
+const FLOOD: u32 = 10;
+
+/// Too much happened at once.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Storm {
+    /// What.
+    pub reason: String,
+    /// The policy that the largest part of it is of, if that is more than a quarter.
+    pub by: Option<String>,
+}
 
 /// Whose bucket it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -19,6 +30,8 @@ pub(super) enum Owner {
     Target(String),
     Policy(String),
     PolicyTarget(String, String),
+    /// What a policy finds.
+    Faults(String),
     Reboots,
 }
 
@@ -29,6 +42,7 @@ impl Owner {
             Self::Target(target) => format!("{target} ([agent] budget-per-target)"),
             Self::Policy(policy) => format!("policy {policy} ([guard] budget)"),
             Self::PolicyTarget(policy, target) => format!("policy {policy} on {target} ([guard] budget-per-target)"),
+            Self::Faults(policy) => format!("faults that policy {policy} finds"),
             Self::Reboots => "reboots ([agent] max-reboots)".to_owned(),
         }
     }
@@ -42,21 +56,24 @@ pub(super) struct Load {
     /// What policies did before the agent started; judged once their rules are known.
     begun: Vec<Begun>,
     changes: Vec<Change>,
-    opened: VecDeque<Duration>,
-    acted: VecDeque<Duration>,
+    /// When incidents were opened, and under which policy.
+    opened: VecDeque<(Duration, String)>,
+    /// The same of actions.
+    acted: VecDeque<(Duration, String)>,
 }
 
 impl Load {
     /// From what the ledger remembers.
     pub(super) fn restore(host: &HostRules, past: &Past) -> Self {
         let counts = |at: &Duration| past.forgiven.is_none_or(|forgiven| *at > forgiven);
-        let acted = past.begun.iter().flat_map(|begun| std::iter::repeat_n(begun.at, begun.actions));
+        let acted = past.begun.iter().flat_map(|it| std::iter::repeat_n((it.at, it.policy.clone()), it.actions));
+        let opened = past.changes.iter().map(|change| (change.opened, change.policy.clone()));
         let mut load = Self {
             buckets: HashMap::new(),
             begun: past.begun.clone(),
             changes: past.changes.clone(),
-            opened: past.changes.iter().map(|change| change.opened).filter(counts).collect(),
-            acted: acted.filter(counts).collect(),
+            opened: opened.filter(|(at, _)| counts(at)).collect(),
+            acted: acted.filter(|(at, _)| counts(at)).collect(),
         };
         for begun in &past.begun {
             for (owner, budget) in shared(host, &begun.targets, begun.reboot) {
@@ -131,30 +148,54 @@ impl Load {
     }
 
     /// A plan begins.
-    pub(super) fn began(&mut self, buckets: Vec<(Owner, Budget, Bucket)>, actions: usize, now: Duration) {
+    pub(super) fn began(&mut self, buckets: Vec<(Owner, Budget, Bucket)>, policy: &str, actions: usize, now: Duration) {
         if self.buckets.len() > MANY {
             self.buckets.retain(|_, (_, bucket)| !bucket.is_full(now));
         }
         for (owner, budget, _) in buckets {
             self.take(owner, budget, now);
         }
-        self.acted.extend(std::iter::repeat_n(now, actions));
+        self.acted.extend(std::iter::repeat_n((now, policy.to_owned()), actions));
+    }
+
+    /// Whether one more fault of a policy is taken down. A plugin that finds new ones without end must not fill the ledger.
+    pub(super) fn admits(&mut self, breaker: &Breaker, policy: &str, now: Duration) -> bool {
+        let budget = Budget { count: breaker.incidents.saturating_mul(FLOOD), per: breaker.within };
+        let owner = Owner::Faults(policy.to_owned());
+        let admitted = self.bucket(&owner, budget, now).next(budget, now) <= now;
+        if admitted {
+            self.take(owner, budget, now);
+        }
+        admitted
     }
 
     /// An incident opens; why that is too much, if it is.
-    pub(super) fn opened(&mut self, breaker: &Breaker, now: Duration) -> Option<String> {
-        self.opened.push_back(now);
-        let count = recent(&mut self.opened, breaker, now);
-        let limit = breaker.incidents;
-        (count > limit as usize)
-            .then(|| format!("more than {limit} incidents within {} s", breaker.within.as_secs_f64()))
+    pub(super) fn opened(&mut self, breaker: &Breaker, policy: &str, now: Duration) -> Option<Storm> {
+        self.opened.push_back((now, policy.to_owned()));
+        forget_old(&mut self.opened, breaker, now);
+        storm(&self.opened, breaker.incidents, 0, policy, || {
+            format!("more than {} incidents within {} s", breaker.incidents, breaker.within.as_secs_f64())
+        })
     }
 
     /// Why so many actions more would be too much, if they would.
-    pub(super) fn would_trip(&mut self, breaker: &Breaker, actions: usize, now: Duration) -> Option<String> {
-        let count = recent(&mut self.acted, breaker, now) + actions;
-        let limit = breaker.actions;
-        (count > limit as usize).then(|| format!("more than {limit} actions within {} s", breaker.within.as_secs_f64()))
+    pub(super) fn would_trip(
+        &mut self,
+        breaker: &Breaker,
+        policy: &str,
+        actions: usize,
+        now: Duration,
+    ) -> Option<Storm> {
+        forget_old(&mut self.acted, breaker, now);
+        storm(&self.acted, breaker.actions, actions, policy, || {
+            format!("more than {} actions within {} s", breaker.actions, breaker.within.as_secs_f64())
+        })
+    }
+
+    /// What a policy did is no longer counted with what others do.
+    pub(super) fn set_apart(&mut self, policy: &str) {
+        self.opened.retain(|(_, of)| of != policy);
+        self.acted.retain(|(_, of)| of != policy);
     }
 
     /// A person closed the breaker: the count begins anew.
@@ -169,11 +210,29 @@ pub(super) fn reboots(actions: &[Action]) -> bool {
     actions.iter().any(|action| action.kind == REBOOT)
 }
 
-fn recent(times: &mut VecDeque<Duration>, breaker: &Breaker, now: Duration) -> usize {
-    while times.front().is_some_and(|at| now.saturating_sub(*at) > breaker.within) {
+fn forget_old(times: &mut VecDeque<(Duration, String)>, breaker: &Breaker, now: Duration) {
+    while times.front().is_some_and(|(at, _)| now.saturating_sub(*at) > breaker.within) {
         times.pop_front();
     }
-    times.len()
+}
+
+/// What is too much, if `more` of a policy are, and whose it is.
+fn storm(
+    times: &VecDeque<(Duration, String)>,
+    limit: u32,
+    more: usize,
+    policy: &str,
+    reason: impl Fn() -> String,
+) -> Option<Storm> {
+    let count = times.len() + more;
+    if count <= limit as usize {
+        return None;
+    }
+    let mut shares = HashMap::from([(policy, more)]);
+    times.iter().for_each(|(_, of)| *shares.entry(of.as_str()).or_default() += 1);
+    let largest = shares.into_iter().max_by_key(|(policy, share)| (*share, *policy));
+    let by = largest.filter(|(_, share)| 4 * share > count).map(|(policy, _)| policy.to_owned());
+    Some(Storm { reason: reason(), by })
 }
 
 fn shared<'a>(

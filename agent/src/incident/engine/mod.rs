@@ -100,6 +100,8 @@ pub struct Engine {
     guards: Chain,
     terrain: Box<dyn Terrain>,
     offices: HashMap<Arc<str>, Office>,
+    /// What policies were allowed that are gone, and whose incidents may be open still.
+    gone: HashMap<Arc<str>, Arc<Rules>>,
     cases: BTreeMap<String, Case>,
     by_fault: HashMap<Key, String>,
     by_target: HashMap<String, BTreeSet<String>>,
@@ -164,7 +166,9 @@ impl Engine {
                 self.arrived(Office { name: policy, plugin, rules, basis, digest }, now, step);
             }
             Input::Gone { policy } => {
-                self.offices.remove(&policy);
+                if let Some(office) = self.offices.remove(&policy) {
+                    self.gone.insert(policy.clone(), office.rules);
+                }
                 self.due.insert((now.mono + waiting::ORPHAN_AFTER, Due::Orphans(policy)));
             }
             Input::Found { policy, findings } => {
@@ -375,6 +379,12 @@ impl Engine {
 
     fn rules_of(&self, policy: &str) -> Option<Arc<Rules>> {
         self.offices.get(policy).map(|office| office.rules.clone())
+    }
+
+    /// Whether a policy may do something about a target. One that has not come up yet is given the benefit of the doubt.
+    fn may_touch(&self, policy: &str, target: &str) -> bool {
+        let rules = self.offices.get(policy).map(|office| &office.rules).or_else(|| self.gone.get(policy));
+        rules.is_none_or(|rules| rules.may_touch(target))
     }
 
     /// Takes an incident in.

@@ -1,7 +1,8 @@
+use super::findings::breaker_of;
 use super::{Engine, Move, notify};
 use crate::clock::{Now, Timestamp};
 use crate::incident::message::{Step, Topic, Word};
-use crate::incident::{Hold, Notice, NoticeKind, Pending, Record, Resolution, State};
+use crate::incident::{BREAKER, Hold, Notice, NoticeKind, Pending, Record, Resolution, State};
 
 impl Engine {
     /// Does what a person says; what came of it, or why it cannot be.
@@ -83,6 +84,10 @@ impl Engine {
         for hold in &ended {
             let (hold, at) = (hold.id, now.wall);
             step.records.push(Record::Released { hold, at, actor: Some(actor.to_owned()) });
+        }
+        for policy in ended.iter().filter(|hold| hold.actor == BREAKER).filter_map(|hold| hold.policy.as_deref()) {
+            let (kind, key, reason) = (NoticeKind::BreakerClosed, breaker_of(policy), format!("closed by {actor}"));
+            notify(Notice { kind, at: now.wall, key, reason, incident: None, actions: vec![] }, step);
         }
         self.wake_held("resumed", actor, now, step);
         Ok(format!("{} ended", if ended.len() == 1 { "1 hold".to_owned() } else { format!("{} holds", ended.len()) }))

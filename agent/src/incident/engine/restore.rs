@@ -76,6 +76,7 @@ impl Engine {
             guards,
             terrain,
             offices: HashMap::new(),
+            gone: HashMap::new(),
             cases: BTreeMap::new(),
             by_fault: HashMap::new(),
             by_target: HashMap::new(),
@@ -146,6 +147,7 @@ impl Engine {
         for (key, flaps) in self.load.flaps_of(&policy, &rules.flapping) {
             self.flaps.insert(key, flaps);
         }
+        self.gone.remove(&policy);
         self.offices.insert(policy, office);
     }
 

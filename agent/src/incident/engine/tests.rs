@@ -1,5 +1,6 @@
 //! The engine by itself: an injected clock, a scripted plugin, and a fake world instead of actuators.
 
+mod neighbours;
 mod quarantine;
 
 use std::collections::HashMap;
@@ -1001,7 +1002,11 @@ fn check_history(records: &[Record]) -> Result<(), TestCaseError> {
                     );
                 }
                 busy.insert(id, targets);
-                prop_assert!(busy.len() <= 2, "{} plans at once", busy.len());
+                let acting = busy.keys().filter(|id| state.get(**id) == Some(&Recovering)).count();
+                prop_assert!(acting <= 2, "{acting} plans at once");
+                let policy = &incidents[id.as_str()].policy;
+                let own = busy.keys().filter(|id| incidents[**id].policy == *policy).count();
+                prop_assert!(own <= 2, "{own} plans of one policy at once");
                 let count = rounds.entry((id, *round)).or_default();
                 *count += 1;
                 prop_assert!(*count <= 3, "{count} attempts in one round");

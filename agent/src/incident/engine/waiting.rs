@@ -131,8 +131,14 @@ impl Engine {
 
     /// A plan is over, or a place was not taken: the next in the queue decides.
     pub(super) fn offer_slots(&mut self, now: Now, step: &mut Step) {
-        while self.under_way.len() + self.offered.len() < self.host.max_plans as usize {
-            let next = self.queue.iter().max_by_key(|id| (self.priority_of(id), Reverse((*id).clone()))).cloned();
+        loop {
+            let places = self.host.max_plans as usize;
+            let fits = |id: &&String| {
+                let policy = self.cases.get(*id).map_or("", |case| case.incident.policy.as_str());
+                !self.offered.contains(*id) && self.places_taken(policy, id) < places
+            };
+            let queue = self.queue.iter().filter(fits);
+            let next = queue.max_by_key(|id| (self.priority_of(id), Reverse((*id).clone()))).cloned();
             let Some(next) = next else { break };
             self.offered.insert(next.clone());
             self.reopen(&next, "there is a place for its plan", None, Topic::Recover, now, step);

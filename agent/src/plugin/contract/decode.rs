@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use regex::RegexBuilder;
+use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
 
 use super::bindings::salve::plugin::types as wire;
@@ -16,6 +16,13 @@ use crate::signal::{Attribute, Selector, Subscription, Value};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(in crate::plugin) struct Malformed(String);
+
+impl Malformed {
+    /// Why: it may quote the plugin.
+    fn new(reason: String) -> Self {
+        Self(line(reason))
+    }
+}
 
 /// What a plugin says it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,11 +42,11 @@ pub struct Description {
 /// What a plugin says it is. The schema may be as long as a call may return.
 pub(in crate::plugin) fn description(description: wire::Description) -> Description {
     Description {
-        name: text(description.name),
-        version: text(description.version),
-        summary: text(description.summary),
+        name: line(description.name),
+        version: line(description.version),
+        summary: line(description.summary),
         config_schema: description.config_schema,
-        wants: description.wants.into_iter().map(text).collect(),
+        wants: description.wants.into_iter().map(line).collect(),
     }
 }
 
@@ -50,24 +57,60 @@ pub(in crate::plugin) fn subscription(
 ) -> Result<Subscription, Malformed> {
     let count = subscription.metrics.len() + subscription.events.len();
     at_most("selectors", count, limits.selectors)?;
-    let all = subscription.metrics.iter().chain(&subscription.events);
-    let bodies = all.filter(|selector| selector.body.is_some()).count();
-    let share = limits::PATTERN.min(limits::PATTERNS / bodies.max(1));
-    let selector = |selector| self::selector(selector, share);
+    let mut room = Room { bytes: limits::SUBSCRIPTION, patterns: limits::PATTERNS, large: limits::LARGE_PATTERNS };
+    let mut own = |selectors: Vec<wire::Selector>| -> Result<Vec<Selector>, Malformed> {
+        selectors.into_iter().map(|wire| selector(wire, &mut room)).collect()
+    };
     Ok(Subscription {
-        metrics: subscription.metrics.into_iter().map(selector).collect::<Result<_, _>>()?,
-        events: subscription.events.into_iter().map(selector).collect::<Result<_, _>>()?,
+        metrics: own(subscription.metrics)?,
+        events: own(subscription.events)?,
         every: (subscription.every > 0).then(|| wait(subscription.every)),
     })
 }
 
-/// A selector whose regular expression may take so many bytes.
-fn selector(selector: wire::Selector, most: usize) -> Result<Selector, Malformed> {
+/// What is left for the selectors of a subscription: each signal of the host is compared with all of them.
+struct Room {
+    bytes: usize,
+    patterns: usize,
+    large: usize,
+}
+
+impl Room {
+    fn take(left: &mut usize, amount: usize, what: &str) -> Result<(), Malformed> {
+        *left = left.checked_sub(amount).ok_or_else(|| Malformed::new(format!("a subscription with {what}")))?;
+        Ok(())
+    }
+
+    /// Compiles an expression. Most are small; of large ones there may be few.
+    fn pattern(&mut self, name: &str, pattern: &str) -> Result<Regex, Malformed> {
+        let (count, large) = (limits::PATTERNS, limits::LARGE_PATTERNS);
+        Self::take(&mut self.patterns, 1, &format!("more than {count} regular expressions"))?;
+        let build = |size| RegexBuilder::new(pattern).size_limit(size).dfa_size_limit(size).build();
+        match build(limits::PATTERN) {
+            Err(regex::Error::CompiledTooBig(small)) => {
+                Self::take(
+                    &mut self.large,
+                    1,
+                    &format!("more than {large} regular expressions of over {small} bytes"),
+                )?;
+                build(limits::LARGE_PATTERN)
+            }
+            built => built,
+        }
+        .map_err(|error| Malformed::new(format!("selector `{name}`: {error}")))
+    }
+}
+
+fn selector(selector: wire::Selector, room: &mut Room) -> Result<Selector, Malformed> {
+    let texts = selector.matching.iter().map(|attribute| match &attribute.value {
+        wire::Value::Text(text) => attribute.key.len() + text.len(),
+        _ => attribute.key.len(),
+    });
+    let bytes = selector.name.len() + selector.body.as_ref().map_or(0, String::len) + texts.sum::<usize>();
+    Room::take(&mut room.bytes, bytes, &format!("more than {} bytes of patterns", limits::SUBSCRIPTION))?;
     let own = Selector::new(&selector.name, attributes(selector.matching));
     let Some(body) = selector.body else { return Ok(own) };
-    let body = RegexBuilder::new(&body).size_limit(most).dfa_size_limit(most).build();
-    let body = body.map_err(|error| Malformed(format!("selector `{}`: {error}", selector.name)))?;
-    Ok(own.with_body(body))
+    Ok(own.with_body(room.pattern(&selector.name, &body)?))
 }
 
 /// Refuses an answer of too many bytes.
@@ -76,7 +119,7 @@ pub(in crate::plugin) fn not_too_heavy(answer: &impl Weigh, limits: &Limits) -> 
 }
 
 fn at_most(what: &str, count: usize, most: usize) -> Result<(), Malformed> {
-    if count > most { Err(Malformed(format!("{count} {what}; at most {most}"))) } else { Ok(()) }
+    if count > most { Err(Malformed::new(format!("{count} {what}; at most {most}"))) } else { Ok(()) }
 }
 
 /// What `detect` found.
@@ -96,8 +139,8 @@ pub(in crate::plugin) fn findings(findings: Vec<wire::Finding>, limits: &Limits)
 /// What `diagnose` answered; more than a person reads is cut.
 pub(in crate::plugin) fn causes(causes: Vec<wire::Cause>, limits: &Limits) -> Vec<Cause> {
     let cause = |cause: wire::Cause| Cause {
-        summary: text(cause.summary),
-        path: cause.path.into_iter().take(limits::ATTRIBUTES).map(text).collect(),
+        summary: line(cause.summary),
+        path: cause.path.into_iter().take(limits::ATTRIBUTES).map(line).collect(),
         // Not a number means no confidence at all.
         confidence: if cause.confidence.is_nan() { 0.0 } else { cause.confidence.clamp(0.0, 1.0) },
         evidence: attributes(cause.evidence),
@@ -117,7 +160,7 @@ pub(in crate::plugin) fn recovery(recovery: wire::Recovery, limits: &Limits) -> 
             })
         }
         wire::Recovery::Wait(duration) => Recovery::Wait(wait(duration)),
-        wire::Recovery::Escalate(reason) => Recovery::Escalate(text(reason)),
+        wire::Recovery::Escalate(reason) => Recovery::Escalate(line(reason)),
     })
 }
 
@@ -125,14 +168,19 @@ pub(in crate::plugin) fn recovery(recovery: wire::Recovery, limits: &Limits) -> 
 pub(in crate::plugin) fn verdict(verdict: wire::Verdict) -> Verdict {
     match verdict {
         wire::Verdict::Healthy => Verdict::Healthy,
-        wire::Verdict::Unhealthy(reason) => Verdict::Unhealthy(text(reason)),
+        wire::Verdict::Unhealthy(reason) => Verdict::Unhealthy(line(reason)),
         wire::Verdict::Undecided => Verdict::Undecided,
     }
 }
 
-/// Text for people, cut to the limit.
+/// Text for people: cut to the limit, and what a terminal obeys or nobody sees written out (`\u{1b}`). It may have lines.
 pub(in crate::plugin) fn text(text: String) -> String {
-    cut(text, limits::TEXT)
+    written_out(text, |c| c == '\n' || c == '\t')
+}
+
+/// The same in one line: what a plugin says must not look like lines of somebody else.
+pub(in crate::plugin) fn line(text: String) -> String {
+    written_out(text, |_| false)
 }
 
 /// The first `most` bytes of a text.
@@ -145,6 +193,32 @@ pub(in crate::plugin) fn cut(mut text: String, most: usize) -> String {
     text
 }
 
+fn written_out(mut text: String, may_stay: impl Fn(char) -> bool) -> String {
+    let is_cut = text.len() > limits::TEXT;
+    if is_cut {
+        let cut = (0..=limits::TEXT).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        text.truncate(cut);
+    }
+    let deceives = |c: char| (c.is_control() || is_invisible(c)) && !may_stay(c);
+    if text.contains(deceives) {
+        let mut out = String::with_capacity(text.len() + 16);
+        for c in text.chars() {
+            if deceives(c) { out.extend(c.escape_default()) } else { out.push(c) }
+        }
+        text = out;
+    }
+    if is_cut {
+        text.push('…');
+    }
+    text
+}
+
+/// Characters that take no room, turn the direction of what follows, or separate lines: they make a name look like another.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+}
+
 fn fault(fault: wire::Fault) -> Result<Fault, Malformed> {
     Ok(Fault {
         kind: name("kind", fault.kind)?,
@@ -155,7 +229,7 @@ fn fault(fault: wire::Fault) -> Result<Fault, Malformed> {
             wire::Severity::Error => Severity::Error,
             wire::Severity::Critical => Severity::Critical,
         },
-        summary: text(fault.summary),
+        summary: line(fault.summary),
         evidence: attributes(fault.evidence),
     })
 }
@@ -171,7 +245,7 @@ fn action(action: wire::Action) -> Result<Action, Malformed> {
 /// Attributes, as many as there may be.
 pub(in crate::plugin) fn attributes(attributes: Vec<wire::Attribute>) -> Vec<Attribute> {
     let attribute = |attribute: wire::Attribute| Attribute {
-        key: text(attribute.key),
+        key: line(attribute.key),
         value: match attribute.value {
             wire::Value::Text(value) => Value::Text(text(value)),
             wire::Value::Integer(integer) => Value::Integer(integer),
@@ -188,13 +262,13 @@ pub(in crate::plugin) fn attributes(attributes: Vec<wire::Attribute>) -> Vec<Att
 /// characters is refused, because cutting it would name something else.
 fn name(what: &str, name: String) -> Result<String, Malformed> {
     if name.is_empty() {
-        return Err(Malformed(format!("an empty {what}")));
+        return Err(Malformed::new(format!("an empty {what}")));
     }
     if name.len() > limits::NAME {
-        return Err(Malformed(format!("a {what} of {} bytes; at most {}", name.len(), limits::NAME)));
+        return Err(Malformed::new(format!("a {what} of {} bytes; at most {}", name.len(), limits::NAME)));
     }
-    if name.chars().any(char::is_control) {
-        return Err(Malformed(format!("a {what} with control characters: {name:?}")));
+    if name.chars().any(|c| c.is_control() || is_invisible(c)) {
+        return Err(Malformed::new(format!("a {what} with control characters or invisible ones: {name:?}")));
     }
     Ok(name)
 }
@@ -217,13 +291,17 @@ mod tests {
         }
     }
 
+    fn subscribed(wire: wire::Subscription) -> Result<Subscription, Malformed> {
+        subscription(wire, &Limits::default())
+    }
+
     fn read(found: Vec<wire::Finding>) -> Result<Vec<Finding>, Malformed> {
         findings(found, &Limits::default())
     }
 
     #[test]
     fn names_that_name_nothing_are_refused_and_text_is_cut() {
-        for kind in ["", "a\nb", "a\0", &"k".repeat(257)] {
+        for kind in ["", "a\nb", "a\0", "a\u{202e}b", "a\u{200b}b", &"k".repeat(257)] {
             assert!(read(vec![wire::Finding::Present(wire_fault(kind))]).is_err(), "{kind:?}");
         }
         let Finding::Present(fault) = read(vec![wire::Finding::Present(wire_fault("k"))]).unwrap().remove(0) else {
@@ -233,6 +311,38 @@ mod tests {
         assert_eq!(fault.evidence.len(), limits::ATTRIBUTES);
         assert_eq!(fault.evidence[0].value, Value::Text("NaN".into()));
         assert_eq!(text("ü".repeat(5000)).chars().last(), Some('…'));
+    }
+
+    #[test]
+    fn what_a_terminal_obeys_and_what_nobody_sees_is_written_out() {
+        let nasty = "a\x1b[2J\u{9b}1m\r\n\tb\u{202e}ü".to_owned();
+        assert_eq!(text(nasty.clone()), "a\\u{1b}[2J\\u{9b}1m\\r\n\tb\\u{202e}ü");
+        assert_eq!(line(nasty.clone()), "a\\u{1b}[2J\\u{9b}1m\\r\\n\\tb\\u{202e}ü");
+        let wire = |body: &str| wire::Selector { name: nasty.clone(), matching: vec![], body: Some(body.into()) };
+        let refused =
+            subscribed(wire::Subscription { metrics: vec![], events: vec![wire("(")], every: 0 }).unwrap_err();
+        assert!(!refused.to_string().contains(char::is_control), "{refused}");
+    }
+
+    #[test]
+    fn what_all_signals_are_compared_with_has_its_limits() {
+        let ask = |count: usize, name: &str, body: Option<&str>| {
+            let selector = wire::Selector { name: name.into(), matching: vec![], body: body.map(str::to_owned) };
+            let events = vec![selector; count];
+            subscribed(wire::Subscription { metrics: vec![], events, every: 0 }).map_err(|error| error.to_string())
+        };
+        ask(1024, "service.state", None).unwrap();
+        let error = ask(1024, &"*e".repeat(200), None).unwrap_err();
+        assert!(error.contains("bytes of patterns"), "{error}");
+        ask(limits::PATTERNS, "log", Some("(?i)out of memory")).unwrap();
+        let error = ask(limits::PATTERNS + 1, "log", Some("x")).unwrap_err();
+        assert!(error.contains("more than 128 regular expressions"), "{error}");
+        let large = r"[^x]{100}";
+        ask(limits::LARGE_PATTERNS, "log", Some(large)).unwrap();
+        let error = ask(limits::LARGE_PATTERNS + 1, "log", Some(large)).unwrap_err();
+        assert!(error.contains("more than 4 regular expressions of over"), "{error}");
+        let error = ask(1, "log", Some(r"((\pL{1000}){1000}){1000}")).unwrap_err();
+        assert!(error.contains("exceeds size limit"), "{error}");
     }
 
     #[test]
@@ -252,13 +362,6 @@ mod tests {
         let selector = wire::Selector { name: "n".into(), matching: vec![], body: None };
         let all = wire::Subscription { metrics: vec![selector], events: vec![], every: 0 };
         assert!(subscription(all, &limits).is_err());
-        // One large pattern is fine; many are too much together.
-        let body = Some(r"\w{15}".to_owned());
-        let large = wire::Selector { name: "n".into(), matching: vec![], body };
-        let all = |count| wire::Subscription { metrics: vec![], events: vec![large.clone(); count], every: 0 };
-        assert!(subscription(all(1), &Limits::default()).is_ok());
-        let error = subscription(all(500), &Limits::default()).unwrap_err();
-        assert!(error.to_string().contains("size limit"), "{error}");
         assert!(not_too_heavy(&wire::Verdict::Unhealthy("y".repeat(100)), &limits).is_err());
         assert!(not_too_heavy(&wire::Verdict::Unhealthy("y".repeat(90)), &limits).is_ok());
     }

@@ -7,8 +7,8 @@ mod weight;
 
 pub use decode::Description;
 pub(super) use decode::{
-    Malformed, attributes as decoded, causes, cut, description, findings, not_too_heavy, recovery, subscription, text,
-    verdict,
+    Malformed, attributes as decoded, causes, cut, description, findings, line, not_too_heavy, recovery, subscription,
+    text, verdict,
 };
 pub(super) use encode::{attributes, batch, incident, past};
 pub(super) use weight::Weigh;

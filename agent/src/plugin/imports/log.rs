@@ -3,12 +3,12 @@ use std::time::Instant;
 use super::Host;
 use super::contract::log::{Host as Log, Level};
 use super::contract::types::{Attribute, Value};
-use crate::plugin::contract::text;
+use crate::plugin::contract::{line as one_line, text};
 use crate::plugin::limits::{self, Limits};
 
 impl Log for Host {
     fn write(&mut self, level: Level, message: String, fields: Vec<Attribute>) -> wasmtime::Result<()> {
-        let mut line = one_line(text(message));
+        let mut line = one_line(message);
         if matches!(level, Level::Error) {
             self.last_words = Some(line.clone());
         }
@@ -80,13 +80,8 @@ impl Meter {
     }
 }
 
-/// Without what would end the line: a plugin must not write lines that look like another's.
-fn one_line(text: String) -> String {
-    if text.contains(char::is_control) { text.replace(char::is_control, " ") } else { text }
-}
-
 fn show(field: &Attribute) -> String {
-    let key = text(field.key.clone());
+    let key = one_line(field.key.clone());
     match &field.value {
         Value::Text(value) => format!(" {key}={:?}", text(value.clone())),
         Value::Integer(value) => format!(" {key}={value}"),

@@ -69,6 +69,8 @@ impl Host {
         limits: &Limits,
     ) -> Self {
         let moment = wasi::Moment::default();
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(limits::HANDLES);
         Self {
             policy,
             interfaces,
@@ -90,7 +92,7 @@ impl Host {
             used: Duration::ZERO,
             waited: Duration::ZERO,
             log: log::Meter::new(limits, Instant::now()),
-            table: ResourceTable::new(),
+            table,
         }
     }
 

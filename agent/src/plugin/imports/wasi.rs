@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 use wasmtime::component::Linker;
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView};
 
-use super::Host;
+use super::{Host, limits};
 use crate::clock::Timestamp;
 
 /// The time inside the sandbox: that of the call, standing still, so that a replay sees what the live run saw.
@@ -62,7 +62,7 @@ pub(super) fn inert(moment: &Moment, seed: [u8; 32], most: usize) -> WasiCtx {
         .secure_random(StdRng::from_seed(seed))
         .insecure_random(StdRng::from_seed(seed))
         .insecure_random_seed(short)
-        .max_random_size(most as u64)
+        .max_random_size(limits::RANDOM.min(most as u64))
         .allow_tcp(false)
         .allow_udp(false)
         .build()

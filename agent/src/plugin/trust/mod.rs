@@ -297,7 +297,7 @@ mod tests {
         let policy = |text: &str| Policy::parse(Path::new("p.toml"), text).unwrap();
         let unpinned = policy("plugin = \"web\"");
         assert!(trust.check_pin(&unpinned, digest).unwrap_err().contains("does not pin its plugin"));
-        assert!(trust.check_pin(&Policy::implicit("web", &Limits::default()), digest).is_err());
+        assert!(trust.check_pin(&Policy::implicit("web", &crate::plugin::Limits::default()), digest).is_err());
         let pinned = policy(&format!("plugin = \"web\"\nsha256 = \"{digest}\""));
         trust.check_pin(&pinned, digest).unwrap();
         for trust in [trust, Trust::default()] {
