@@ -19,6 +19,9 @@ pub(crate) const COMPILER: &str = "agent/compiler";
 /// The folder of the good and misbehaving plugins that tests use, a cargo workspace of its own.
 pub(crate) const GUESTS: &str = "tests/guests";
 
+/// The folder of the fuzz targets, a cargo workspace of its own.
+pub(crate) const FUZZ: &str = "tests/fuzz";
+
 /// The repository.
 pub(crate) struct Workspace {
     /// The directory with the workspace's `Cargo.toml`.
