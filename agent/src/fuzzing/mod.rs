@@ -20,8 +20,11 @@ pub use crate::signal::collector::log::fuzz::lines;
 pub use crate::signal::collector::log::journal::fuzz::journal;
 pub use crate::signal::collector::scrape::fuzz::exposition;
 
+/// A function that takes any bytes.
+pub type Target = fn(&[u8]);
+
 /// The targets by the names of their corpora.
-pub const TARGETS: [(&str, fn(&[u8])); 9] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("api", api),
     ("component", component),
     ("config", config),

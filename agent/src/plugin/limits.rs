@@ -208,6 +208,11 @@ pub const TICK: Duration = Duration::from_millis(10);
 /// Core instances, memories and tables of one component: an adapter or two, a shim, and the plugin itself.
 pub const INSTANCES: usize = 32;
 
+/// Bytes of one regular expression of a selector, as written. Before its compiled size is known, each `\w` in it takes some
+/// 7 KB: half a megabyte of them would take the host's memory.
+pub const EXPRESSION: usize = 4 << 10;
+/// Those of one subscription together.
+pub const EXPRESSIONS: usize = 64 << 10;
 /// Bytes that one regular expression of a selector may compile to…
 pub const PATTERN: usize = 1 << 20;
 /// …and those of one subscription together: each gets an equal share.
@@ -275,6 +280,8 @@ pub fn fixed() -> Vec<(&'static str, String)> {
         ("Any other text; longer ones are cut", bytes(TEXT as u64)),
         ("Attributes of one fault, cause or action; the rest is left out", ATTRIBUTES.to_string()),
         ("A wait, settle time or deadline; longer ones are shortened", "1day".to_owned()),
+        ("A regular expression of a selector, as written", bytes(EXPRESSION as u64)),
+        ("Those of one subscription together", bytes(EXPRESSIONS as u64)),
         ("A regular expression of a selector, compiled", bytes(PATTERN as u64)),
         ("Those of one subscription together, each with an equal share", bytes(PATTERNS as u64)),
         ("Seconds' worth of log lines and bytes at once", LOG_BURST.to_string()),

@@ -51,8 +51,11 @@ pub(in crate::plugin) fn subscription(
     let count = subscription.metrics.len() + subscription.events.len();
     at_most("selectors", count, limits.selectors)?;
     let all = subscription.metrics.iter().chain(&subscription.events);
-    let bodies = all.filter(|selector| selector.body.is_some()).count();
-    let share = limits::PATTERN.min(limits::PATTERNS / bodies.max(1));
+    let bodies: Vec<usize> = all.filter_map(|selector| Some(selector.body.as_ref()?.len())).collect();
+    // Reading them takes memory and time before their compiled size is known.
+    at_most("bytes of a regular expression", bodies.iter().copied().max().unwrap_or(0), limits::EXPRESSION)?;
+    at_most("bytes of regular expressions", bodies.iter().sum(), limits::EXPRESSIONS)?;
+    let share = limits::PATTERN.min(limits::PATTERNS / bodies.len().max(1));
     let selector = |selector| self::selector(selector, share);
     Ok(Subscription {
         metrics: subscription.metrics.into_iter().map(selector).collect::<Result<_, _>>()?,
@@ -259,6 +262,15 @@ mod tests {
         assert!(subscription(all(1), &Limits::default()).is_ok());
         let error = subscription(all(500), &Limits::default()).unwrap_err();
         assert!(error.to_string().contains("size limit"), "{error}");
+        // So much is not even read: half a megabyte of it would take gigabytes.
+        let read = |length: usize, count| {
+            let selector = wire::Selector { name: "n".into(), matching: vec![], body: Some("x".repeat(length)) };
+            let all = wire::Subscription { metrics: vec![], events: vec![selector; count], every: 0 };
+            subscription(all, &Limits::default()).map(drop).map_err(|error| error.to_string())
+        };
+        assert_eq!((read(4096, 1), read(4096, 16)), (Ok(()), Ok(())));
+        assert_eq!(read(4097, 1).unwrap_err(), "4097 bytes of a regular expression; at most 4096");
+        assert_eq!(read(4096, 17).unwrap_err(), "69632 bytes of regular expressions; at most 65536");
         assert!(not_too_heavy(&wire::Verdict::Unhealthy("y".repeat(100)), &limits).is_err());
         assert!(not_too_heavy(&wire::Verdict::Unhealthy("y".repeat(90)), &limits).is_ok());
     }

@@ -118,13 +118,13 @@ fn attribute(bytes: &mut Bytes<'_>) -> wire::Attribute {
         0 => wire::Value::Text(bytes.text()),
         1 => wire::Value::Integer(bytes.number().cast_signed()),
         2 => wire::Value::Number(f64::from_bits(bytes.number())),
-        _ => wire::Value::Boolean(bytes.byte() % 2 == 0),
+        _ => wire::Value::Boolean(bytes.byte().is_multiple_of(2)),
     };
     wire::Attribute { key, value }
 }
 
 fn finding(bytes: &mut Bytes<'_>) -> wire::Finding {
-    if bytes.byte() % 2 == 0 {
+    if bytes.byte().is_multiple_of(2) {
         return wire::Finding::Cleared((bytes.text(), bytes.text()));
     }
     wire::Finding::Present(wire::Fault {
@@ -168,5 +168,5 @@ fn cause(bytes: &mut Bytes<'_>) -> wire::Cause {
 
 fn selector(bytes: &mut Bytes<'_>) -> wire::Selector {
     let (name, matching) = (bytes.text(), bytes.list(attribute));
-    wire::Selector { name, matching, body: (bytes.byte() % 2 == 0).then(|| bytes.text()) }
+    wire::Selector { name, matching, body: (bytes.byte().is_multiple_of(2)).then(|| bytes.text()) }
 }

@@ -1,6 +1,6 @@
 //! A log file that anybody may write to.
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use regex::bytes::Regex;
@@ -22,7 +22,8 @@ pub fn lines(bytes: &[u8]) {
     let max_lines = usize::from(bytes.byte() % 8) + 1;
     let piece = usize::from(bytes.byte()) + 1;
     let stream = bytes.take(usize::MAX);
-    let Ok(start) = Regex::new(r"^(\d{4}-|\[|[A-Z])") else { return };
+    static START: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"^(\d{4}-|\[|[A-Z])").ok());
+    let Some(start) = START.clone() else { return };
     let rule = Multiline { start, max_lines, timeout: Duration::from_secs(1) };
     let records = |piece: usize| {
         let (mut lines, mut joiner, mut records) = (Lines::new(LIMIT, false), Joiner::new(rule.clone()), Vec::new());
@@ -53,18 +54,21 @@ pub fn lines(bytes: &[u8]) {
     is_the_same_together(stream);
 }
 
+/// What somebody wants of a log, each by itself and all together: made once, because that takes longer than all the rest.
+static WANTED: LazyLock<(Vec<regex::Regex>, Mutex<Filter>)> = LazyLock::new(|| {
+    let bodies = [r"^ERROR", r"time(d )?out$", r"(?i)panic|oom", r"\bé?\s+x*$"];
+    let bodies: Vec<regex::Regex> = bodies.into_iter().filter_map(|body| regex::Regex::new(body).ok()).collect();
+    (bodies.clone(), Mutex::new(Filter::new(bodies)))
+});
+
 /// Searching for several expressions at once finds what each of them finds in a line by itself.
 fn is_the_same_together(stream: &[u8]) {
-    static BODIES: LazyLock<Vec<regex::Regex>> = LazyLock::new(|| {
-        let bodies = [r"^ERROR", r"time(d )?out$", r"(?i)panic|oom", r"\bé?\s+x*$"];
-        bodies.into_iter().filter_map(|body| regex::Regex::new(body).ok()).collect()
-    });
-    let mut found = Vec::new();
-    Filter::new(BODIES.iter().cloned()).scan(stream, |line| found.push(line.to_vec()));
-    let mut alone = Vec::new();
+    let (bodies, filter) = &*WANTED;
+    let (mut found, mut alone) = (Vec::new(), Vec::new());
+    filter.lock().unwrap_or_else(PoisonError::into_inner).scan(stream, |line| found.push(line.to_vec()));
     Filter::everything().scan(stream, |line| {
         let text = String::from_utf8_lossy(line);
-        if BODIES.iter().any(|body| body.is_match(&text)) {
+        if bodies.iter().any(|body| body.is_match(&text)) {
             alone.push(line.to_vec());
         }
     });
