@@ -28,6 +28,8 @@ pub mod clock;
 pub mod config;
 pub mod container;
 pub mod control;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod guard;
 mod http;
 pub mod incident;

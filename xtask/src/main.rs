@@ -23,6 +23,7 @@ Usage: cargo xtask COMMAND
   test [--no-e2e]            everything that CI checks; --no-e2e leaves out the tests that boot hosts
   build [--release]          the agent and its compiler, side by side in target/debug or target/release
   bench [NAME]               measure the agent (one benchmark, or all) beside its peers
+  fuzz [NAME] [--seconds N]  fuzz what the agent reads from others: one target, or each of them, for N seconds (60)
   build-plugins [--out DIR]  compile plugins/ to WebAssembly (default: target/plugins/)
 
 run      installs nothing but the wasm32-wasip2 target
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
             Command::Build { release } => workspace.build_agent(release).map(drop),
             Command::Test { e2e } => cmd::test::run(&workspace, e2e),
             Command::Bench { arguments } => cmd::bench::run(&workspace, arguments),
+            Command::Fuzz { target, seconds } => cmd::fuzz::run(&workspace, target, seconds),
             Command::BuildPlugins { out } => cmd::build_plugins::run(&workspace, out),
         }),
         Err(usage) => {
@@ -72,6 +74,7 @@ enum Command<'a> {
     Build { release: bool },
     Test { e2e: bool },
     Bench { arguments: &'a [&'a str] },
+    Fuzz { target: Option<&'a str>, seconds: u64 },
     BuildPlugins { out: Option<&'a Path> },
 }
 
@@ -92,11 +95,26 @@ fn parse<'a>(args: &'a [&'a str]) -> Result<Command<'a>, String> {
             Ok(Command::Build { release })
         }
         ["bench", arguments @ ..] => Ok(Command::Bench { arguments }),
+        ["fuzz", arguments @ ..] => fuzz(arguments),
         ["build-plugins"] => Ok(Command::BuildPlugins { out: None }),
         ["build-plugins", "--out", directory] => Ok(Command::BuildPlugins { out: Some(Path::new(directory)) }),
         ["build-plugins", ..] => Err("`build-plugins` takes `--out DIR` and nothing else".into()),
         [unknown, ..] => Err(format!("there is no command `{unknown}`")),
     }
+}
+
+/// `[TARGET] [--seconds N]`.
+fn fuzz<'a>(arguments: &'a [&'a str]) -> Result<Command<'a>, String> {
+    let (target, rest) = match arguments {
+        [target, rest @ ..] if !target.starts_with('-') => (Some(*target), rest),
+        rest => (None, rest),
+    };
+    let seconds = match rest {
+        [] => cmd::fuzz::SECONDS,
+        ["--seconds", number] => number.parse().map_err(|error| format!("`--seconds {number}`: {error}"))?,
+        _ => return Err("`fuzz` takes a target and `--seconds N`, and nothing else".into()),
+    };
+    Ok(Command::Fuzz { target, seconds })
 }
 
 /// Which of the `known` flags are given; any other argument is an error.
@@ -117,6 +135,17 @@ mod tests {
         assert_eq!(parse(&["run"]), Ok(Command::Run { demo: false, release: false }));
         assert_eq!(parse(&["build", "--release"]), Ok(Command::Build { release: true }));
         assert_eq!(parse(&["test", "--no-e2e"]), Ok(Command::Test { e2e: false }));
+    }
+
+    #[test]
+    fn fuzzing_takes_a_target_and_a_time() {
+        let fuzz = |target, seconds| Ok(Command::Fuzz { target, seconds });
+        assert_eq!(parse(&["fuzz"]), fuzz(None, cmd::fuzz::SECONDS));
+        assert_eq!(parse(&["fuzz", "config", "--seconds", "5"]), fuzz(Some("config"), 5));
+        assert_eq!(parse(&["fuzz", "--seconds", "5"]), fuzz(None, 5));
+        for wrong in [&["fuzz", "--seconds"][..], &["fuzz", "--seconds", "x"], &["fuzz", "config", "api"]] {
+            assert!(parse(wrong).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

@@ -22,6 +22,9 @@ pub(crate) const GUESTS: &str = "tests/guests";
 /// The folder of the plugins that attack the agent: one package, of which each is an example.
 pub(crate) const HOSTILE: &str = "tests/hostile";
 
+/// The folder of the fuzz targets, a cargo workspace of its own.
+pub(crate) const FUZZ: &str = "tests/fuzz";
+
 /// The repository.
 pub(crate) struct Workspace {
     /// The directory with the workspace's `Cargo.toml`.

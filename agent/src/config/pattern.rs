@@ -15,6 +15,8 @@ const ON_PATHS: &str = "file.";
 /// and `[…]` and `{…,…}` for one of several. So `file.delete:/var/log/*` covers nothing beneath `/var/log/nginx`.
 #[derive(Debug, Clone)]
 pub struct Pattern {
+    /// As written: the matchers make one of `*` and `**`, which are not the same for a path.
+    text: String,
     kind: WildMatch,
     target: WildMatch,
     /// The target as a path glob, if the kind is or includes one that acts on paths.
@@ -71,7 +73,7 @@ impl Pattern {
             }
             _ => None,
         };
-        Ok(Self { kind: matcher, target: WildMatch::new(target), paths })
+        Ok(Self { text: text.to_owned(), kind: matcher, target: WildMatch::new(target), paths })
     }
 
     /// A path glob that stands for files, whatever is done with them.
@@ -115,15 +117,15 @@ fn glob(target: &str) -> Result<GlobMatcher, PatternError> {
 }
 
 impl PartialEq for Pattern {
-    /// The glob follows from the other two.
+    /// All else follows from the text.
     fn eq(&self, other: &Self) -> bool {
-        self.kind == other.kind && self.target == other.target
+        self.text == other.text
     }
 }
 
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.kind, self.target)
+        f.write_str(&self.text)
     }
 }
 
@@ -167,6 +169,13 @@ mod tests {
         // Whoever grants everything has not thought of files: these want a path.
         assert!(!Pattern::parse("*:*").unwrap().matches("file.delete", "/etc/passwd"));
         assert!(Pattern::parse("http.request:https://host/*").unwrap().matches("http.request", "https://host/a/b"));
+    }
+
+    #[test]
+    fn a_pattern_is_shown_as_it_was_written_and_differs_where_it_covers_other_files() {
+        let [flat, deep] = ["file.delete:/srv/*", "file.delete:/srv/**"].map(|text| Pattern::parse(text).unwrap());
+        assert_eq!((flat.to_string(), deep.to_string()), ("file.delete:/srv/*".into(), "file.delete:/srv/**".into()));
+        assert_ne!(flat, deep);
     }
 
     #[test]

@@ -92,7 +92,7 @@ pub(super) async fn post(
 }
 
 /// The events of a request, in whichever mode its content type says.
-fn read(headers: &HeaderMap, body: &[u8], at: Timestamp) -> Result<Vec<CloudEvent>, Refusal> {
+pub(super) fn read(headers: &HeaderMap, body: &[u8], at: Timestamp) -> Result<Vec<CloudEvent>, Refusal> {
     let bad = |error: String| Refusal(StatusCode::BAD_REQUEST, error);
     let text = |name: &str| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let content_type = text("content-type").unwrap_or_default();

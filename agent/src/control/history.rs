@@ -101,14 +101,14 @@ async fn answer(
 }
 
 /// What is asked.
-struct Question {
+pub(super) struct Question {
     selector: Selector,
     window: Duration,
     points: usize,
 }
 
 impl Question {
-    fn read(parameters: &[(String, String)]) -> Result<Self, String> {
+    pub(super) fn read(parameters: &[(String, String)]) -> Result<Self, String> {
         let (mut metric, mut matching, mut window, mut points) = ("*", Vec::new(), WINDOW, POINTS);
         for (key, value) in parameters {
             match key.as_str() {

@@ -4,6 +4,8 @@ mod api;
 mod cloud_event;
 mod desk;
 mod events;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod history;
 mod ledger;
 mod peer;

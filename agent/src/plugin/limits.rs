@@ -208,6 +208,12 @@ pub const TICK: Duration = Duration::from_millis(10);
 /// Core instances, memories and tables of one component: an adapter or two, a shim, and the plugin itself.
 pub const INSTANCES: usize = 32;
 
+/// Bytes of one regular expression of a selector, as written. Before its compiled size is known, each `\w` in it takes some
+/// 7 KB: half a megabyte of them would take the host's memory.
+pub const EXPRESSION: usize = 4 << 10;
+/// Those of one subscription together.
+pub const EXPRESSIONS: usize = 64 << 10;
+
 /// Bytes of all patterns of one subscription: each signal of the host is compared with them.
 pub const SUBSCRIPTION: usize = 256 << 10;
 
@@ -291,13 +297,14 @@ pub fn fixed() -> Vec<(&'static str, String)> {
         ("Any other text; longer ones are cut", bytes(TEXT as u64)),
         ("Attributes of one fault, cause or action; the rest is left out", ATTRIBUTES.to_string()),
         ("A wait, settle time or deadline; longer ones are shortened", "1day".to_owned()),
+        ("A regular expression of a selector, as written", bytes(EXPRESSION as u64)),
+        ("Those of one subscription together, as written", bytes(EXPRESSIONS as u64)),
         ("Patterns of one subscription together", bytes(SUBSCRIPTION as u64)),
         ("Regular expressions of one subscription", PATTERNS.to_string()),
         ("A regular expression of a selector, compiled", bytes(PATTERN as u64)),
         ("The same of up to four of them", bytes(LARGE_PATTERN as u64)),
         ("Handles of WASI at a time", HANDLES.to_string()),
         ("Random bytes at once", bytes(RANDOM)),
-        ("Those of one subscription together, each with an equal share", bytes(PATTERNS as u64)),
         ("Seconds' worth of log lines and bytes at once", LOG_BURST.to_string()),
         ("A key of `state`", bytes(crate::incident::ledger::Quota::KEY as u64)),
         ("Files in one answer of `files.largest`", FILES.to_string()),

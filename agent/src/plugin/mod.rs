@@ -23,6 +23,8 @@ mod view;
 mod watch;
 
 pub use contract::Description;
+#[cfg(any(test, fuzzing))]
+pub(crate) use contract::fuzz as contract_fuzz;
 pub use engine::Sandbox;
 pub use fleet::{Fleet, Parts, configured};
 pub use imports::Interfaces;

@@ -43,6 +43,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_schema_that_refers_to_itself_does_no_harm() {
+        for schema in [r##"{"$ref":"#"}"##, r##"{"allOf":[{"$ref":"#"}]}"##] {
+            let description = Description {
+                name: "p".into(),
+                version: "1".into(),
+                summary: String::new(),
+                config_schema: schema.into(),
+                wants: vec![],
+            };
+            let policy = Policy::parse(Path::new("web.toml"), "plugin = \"p\"").unwrap();
+            let _ = check(&policy, &description);
+        }
+    }
+
+    #[test]
     fn an_error_names_the_line_of_the_key() {
         let schema = r#"{"type":"object","additionalProperties":false,
             "properties":{"services":{"type":"array","items":{"type":"string"}}}}"#;

@@ -3,5 +3,6 @@
 pub(crate) mod bench;
 pub(crate) mod build_plugins;
 pub(crate) mod demo;
+pub(crate) mod fuzz;
 pub(crate) mod run;
 pub(crate) mod test;

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use crate::{
     packages::{self, LAB},
     plugins, shell,
-    workspace::{COMPILER, GUESTS, HOSTILE, PLUGINS, Workspace},
+    workspace::{COMPILER, FUZZ, GUESTS, HOSTILE, PLUGINS, Workspace},
 };
 
 /// What is checked: a headline and how.
@@ -72,7 +72,7 @@ fn row(outcome: &str, took: Option<Duration>, name: &str) -> String {
 }
 
 fn format(context: &Context<'_>) -> Result<Done> {
-    for folder in [".", COMPILER, PLUGINS, GUESTS, HOSTILE] {
+    for folder in [".", COMPILER, PLUGINS, GUESTS, HOSTILE, FUZZ] {
         let mut cargo = context.workspace.cargo(&["fmt", "--all", "--check", "--manifest-path"]);
         cargo.arg(context.workspace.root.join(folder).join("Cargo.toml"));
         shell::run(cargo).with_context(|| format!("not all is formatted: run `cargo fmt --all` in {folder}"))?;

@@ -57,6 +57,11 @@ pub(in crate::plugin) fn subscription(
 ) -> Result<Subscription, Malformed> {
     let count = subscription.metrics.len() + subscription.events.len();
     at_most("selectors", count, limits.selectors)?;
+    let all = subscription.metrics.iter().chain(&subscription.events);
+    let bodies: Vec<usize> = all.filter_map(|selector| Some(selector.body.as_ref()?.len())).collect();
+    // Reading them takes memory and time before their compiled size is known.
+    at_most("bytes of a regular expression", bodies.iter().copied().max().unwrap_or(0), limits::EXPRESSION)?;
+    at_most("bytes of regular expressions", bodies.iter().sum(), limits::EXPRESSIONS)?;
     let mut room = Room { bytes: limits::SUBSCRIPTION, patterns: limits::PATTERNS, large: limits::LARGE_PATTERNS };
     let mut own = |selectors: Vec<wire::Selector>| -> Result<Vec<Selector>, Malformed> {
         selectors.into_iter().map(|wire| selector(wire, &mut room)).collect()
@@ -362,6 +367,14 @@ mod tests {
         let selector = wire::Selector { name: "n".into(), matching: vec![], body: None };
         let all = wire::Subscription { metrics: vec![selector], events: vec![], every: 0 };
         assert!(subscription(all, &limits).is_err());
+        // So much is not even read: half a megabyte of it would take gigabytes.
+        let read = |length: usize, count| {
+            let selector = wire::Selector { name: "n".into(), matching: vec![], body: Some("x".repeat(length)) };
+            let all = wire::Subscription { metrics: vec![], events: vec![selector; count], every: 0 };
+            subscription(all, &Limits::default()).map(drop).map_err(|error| error.to_string())
+        };
+        assert_eq!(read(4097, 1).unwrap_err(), "4097 bytes of a regular expression; at most 4096");
+        assert_eq!(read(4096, 17).unwrap_err(), "69632 bytes of regular expressions; at most 65536");
         assert!(not_too_heavy(&wire::Verdict::Unhealthy("y".repeat(100)), &limits).is_err());
         assert!(not_too_heavy(&wire::Verdict::Unhealthy("y".repeat(90)), &limits).is_ok());
     }

@@ -3,6 +3,8 @@
 pub(super) mod bindings;
 mod decode;
 mod encode;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod weight;
 
 pub use decode::Description;

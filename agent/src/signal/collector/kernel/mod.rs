@@ -4,6 +4,8 @@
 
 mod cursor;
 mod fault;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod mount;
 mod oom;
 mod record;

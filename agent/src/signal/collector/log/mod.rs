@@ -6,6 +6,8 @@
 
 mod filter;
 mod follower;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod gate;
 mod interest;
 mod join;

@@ -2,6 +2,8 @@
 //! wants something of it.
 
 mod exposition;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod overlap;
 #[cfg(test)]
 mod tests;

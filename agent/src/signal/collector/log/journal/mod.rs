@@ -2,6 +2,8 @@
 
 mod arguments;
 mod child;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod record;
 
 use std::sync::Arc;
