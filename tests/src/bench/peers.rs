@@ -71,14 +71,27 @@ impl Services {
         self.monit_with(0, &[])
     }
 
+    /// The same, with one more process to look after, which is not there and whose start program hangs.
+    pub(super) fn monit_beside_hung(&self) -> Result<Process> {
+        let pid = self.directory.join("hung.pid");
+        let hung =
+            format!("check process hung with pidfile {}\n  start program = \"/bin/sleep 1000\"\n", pid.display());
+        self.monit_as(&hung, 0, &[])
+    }
+
     /// The same, which asks the first `asked` on their socket as well, looks for a pattern in logs, and at the host where
     /// there are any.
     pub(super) fn monit_with(&self, asked: usize, logs: &[PathBuf]) -> Result<Process> {
+        self.monit_as("", asked, logs)
+    }
+
+    fn monit_as(&self, before: &str, asked: usize, logs: &[PathBuf]) -> Result<Process> {
         let file = |name: &str| self.directory.join(name).display().to_string();
         let mut config = "set daemon 1\n".to_owned();
         for (setting, name) in [("logfile", "log"), ("pidfile", "pid"), ("idfile", "id"), ("statefile", "state")] {
             config += &format!("set {setting} {}\n", file(&format!("monit.{name}")));
         }
+        config += before;
         for (number, name) in self.names().into_iter().enumerate() {
             let (server, socket, pid) = (self.server.display(), self.socket(&name), file(&format!("{name}.pid")));
             let socket = socket.display();
