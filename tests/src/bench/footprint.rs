@@ -39,8 +39,6 @@ const RUNNING: Duration = Duration::from_secs(120);
 pub(super) fn run(setting: &Setting, report: &mut Report) -> Result<()> {
     let idle = Duration::from_secs(if setting.quick { 10 } else { 60 });
     let server = setting.layout.compile("server", SERVER)?;
-    // Dropped last: it ends what the others leave.
-    let _reaper = Reaper::start()?;
     let room = tempfile::tempdir()?;
 
     let mut rows = Vec::new();
@@ -77,6 +75,8 @@ fn goals(report: &mut Report, count: usize, own: Option<(f64, f64)>, most: f64, 
 
 /// Salve and its peers, each with so many services; with ten also an agent without any, and runit.
 fn size(setting: &Setting, room: &Path, server: &Path, count: usize, idle: Duration) -> Result<Vec<(String, Usage)>> {
+    // Dropped last: it ends what the others leave.
+    let _reaper = Reaper::start()?;
     let salve = setting.layout.salve()?;
     let services = |name: &str, count| Services::new(room.join(format!("{name}-{count}")), server, count);
     let (mut agents, mut peers, mut contenders) = (Vec::new(), Vec::new(), Vec::new());
@@ -100,7 +100,12 @@ fn size(setting: &Setting, room: &Path, server: &Path, count: usize, idle: Durat
             continue;
         }
         let services = services(name, count)?;
-        let process = if program == "monit" { services.monit()? } else { services.runit()? };
+        let process = if program == "monit" {
+            services.begin_for_monit()?;
+            services.monit()?
+        } else {
+            services.runit()?
+        };
         answer(&services)?;
         let mut pids = vec![process.pid()];
         if program == "runsvdir" {
@@ -211,6 +216,8 @@ fn each(setting: &Setting, room: &Path, server: &Path, report: &mut Report) -> R
 
 /// A hundred checks each second: 50 services, of which 20 are asked whether they answer, 10 logs and 20 series.
 fn hundred(setting: &Setting, room: &Path, server: &Path, idle: Duration, report: &mut Report) -> Result<()> {
+    // Dropped last: it ends what the others leave.
+    let _reaper = Reaper::start()?;
     let services = |name: &str| Services::new(room.join(name), server, CHECKED);
     let logs: Vec<PathBuf> = (0..LOGS).map(|number| room.join(format!("{number}.log"))).collect();
     logs.iter().try_for_each(|log| fs::write(log, "a line\n"))?;

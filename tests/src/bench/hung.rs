@@ -67,7 +67,9 @@ pub(super) fn run(setting: &Setting, report: &mut Report) -> Result<()> {
             let socket = services.sockets().into_iter().next().context("no service")?;
             let Some(_healer) = healer(setting, &services, *beside)? else { continue };
             let took = recoveries(&socket, if matches!(beside, Beside::Monit(true)) { waits } else { rounds });
-            samples.extend(took.with_context(|| (*name).to_owned())?);
+            let took = took.with_context(|| (*name).to_owned())?;
+            println!("{name}: {took:.1?} ms");
+            samples.extend(took);
         }
     }
     let rows: Vec<Row<'_>> = SETTINGS.iter().zip(&samples).map(|((name, _), samples)| Row { name, samples }).collect();
