@@ -105,6 +105,11 @@ fn healer(setting: &Setting, services: &Services, beside: Beside) -> Result<Opti
         builder = builder.policy(&format!("loop{number}.toml"), LOOP);
     }
     let agent = builder.start()?;
+    wait::attempt(DEADLINE, || {
+        let status: Status = serde_json::from_slice(&agent.cli(&["status", "--json"]).stdout).ok()?;
+        status.instance("bench").filter(|instance| instance.state == "running").map(drop)
+    })
+    .context("the plugin that heals does not run")?;
     if matches!(beside, Beside::Quarantined(_)) {
         wait::attempt(DEADLINE, || (quarantined(&agent) == count).then_some(()))
             .with_context(|| format!("{} of {count} are quarantined", quarantined(&agent)))?;
