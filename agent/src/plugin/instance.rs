@@ -7,11 +7,11 @@ use rustix::time::{ClockId, clock_gettime};
 use sha2::{Digest, Sha256};
 use wasmtime::{Store, StoreContextMut, Trap, UpdateDeadline};
 
+use super::contract::bindings::Plugin;
 use super::contract::bindings::exports::salve::plugin::remediator::Guest;
-use super::contract::bindings::{Plugin, PluginPre};
 use super::contract::{self, Description, Weigh};
 use super::engine::Sandbox;
-use super::imports::{GRANTABLE, Host, Interfaces, linker};
+use super::imports::{GRANTABLE, Host, Interfaces};
 use super::limits::{self, Limits};
 use super::loader::{LoadError, Loaded};
 use super::trace;
@@ -83,9 +83,6 @@ impl Instance {
             let interface = GRANTABLE.iter().find(|(_, granted)| *granted == word).map_or(word, |(name, _)| name);
             return Err(LoadError::NotGranted { interface: interface.to_owned(), word: word.to_owned() });
         }
-        let link = |error: wasmtime::Error| LoadError::Link(format!("{error:#}"));
-        let linker = linker(sandbox.engine(), &access.read).map_err(link)?;
-        let pre = PluginPre::new(linker.instantiate_pre(&loaded.component).map_err(link)?).map_err(link)?;
         // The same plugin under the same policy draws the same numbers: a replay decides as the live run did.
         let seed = Sha256::new().chain_update(&*loaded.digest).chain_update(&*policy).finalize().into();
         let mut store = Store::new(sandbox.engine(), Host::new(policy, interfaces, access.files.clone(), seed, limits));
@@ -95,7 +92,7 @@ impl Instance {
         // The deadline is absolute: it is set anew before everything that runs guest code.
         store.set_epoch_deadline(1);
         let busy = sandbox.busy();
-        let bindings = pre.instantiate(&mut store);
+        let bindings = loaded.linked.instantiate(&mut store);
         drop(busy);
         let bindings = bindings.map_err(|error| LoadError::Link(explain(&error, store.data_mut())))?;
         Ok(Self { sandbox: sandbox.clone(), store, bindings })

@@ -8,8 +8,9 @@ use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
 use super::contract::Description;
+use super::contract::bindings::PluginPre;
 use super::engine::Sandbox;
-use super::imports::{GRANTABLE, Interfaces};
+use super::imports::{GRANTABLE, Host, Interfaces, linker};
 use super::instance::Instance;
 use super::limits;
 use crate::clock::Timestamp;
@@ -73,7 +74,8 @@ pub struct Loaded {
     pub imports: Vec<String>,
     /// Size of the file.
     pub bytes: usize,
-    pub(super) component: Component,
+    /// Linked with the interfaces it needs, once for all instances: whether a policy grants them is looked at for each.
+    pub(super) linked: PluginPre<Host>,
 }
 
 impl std::fmt::Debug for Loaded {
@@ -98,7 +100,12 @@ impl Loaded {
         let digest = hex(&Sha256::digest(bytes));
         let component = sandbox.component(&digest, bytes).map_err(|error| LoadError::Compile(error.to_string()))?;
         check_exports(sandbox, &component)?;
-        let imports = component.component_type().imports(sandbox.engine()).map(|(name, _)| name.to_owned()).collect();
+        let imports: Vec<String> =
+            component.component_type().imports(sandbox.engine()).map(|(name, _)| name.to_owned()).collect();
+        let needs = needed(&imports).into_iter().map(str::to_owned).collect();
+        let link = |error: wasmtime::Error| LoadError::Link(format!("{error:#}"));
+        let linked = linker(sandbox.engine(), &needs).and_then(|linker| linker.instantiate_pre(&component));
+        let linked = linked.and_then(PluginPre::new).map_err(link)?;
         let mut loaded = Self {
             digest: digest.into(),
             description: Description {
@@ -110,7 +117,7 @@ impl Loaded {
             },
             imports,
             bytes: bytes.len(),
-            component,
+            linked,
         };
         loaded.description = loaded.describe(sandbox)?;
         Ok(loaded)
@@ -118,11 +125,7 @@ impl Loaded {
 
     /// The interfaces it imports that a policy has to grant, by the words that grant them.
     pub fn needs(&self) -> BTreeSet<&'static str> {
-        let needed = |(interface, word): &(&str, &'static str)| {
-            let imported = self.imports.iter().any(|import| import.split('@').next() == Some(interface));
-            imported.then_some(*word)
-        };
-        GRANTABLE.iter().filter_map(needed).collect()
+        needed(&self.imports)
     }
 
     /// Asks the plugin what it is, on an instance that sees nothing of the host.
@@ -131,6 +134,14 @@ impl Loaded {
         let mut instance = Instance::new(sandbox, self, "describe".into(), &everything, Interfaces::default())?;
         instance.describe(Timestamp::default()).map_err(|error| LoadError::Describe(error.to_string()))
     }
+}
+
+fn needed(imports: &[String]) -> BTreeSet<&'static str> {
+    let needed = |(interface, word): &(&str, &'static str)| {
+        let imported = imports.iter().any(|import| import.split('@').next() == Some(interface));
+        imported.then_some(*word)
+    };
+    GRANTABLE.iter().filter_map(needed).collect()
 }
 
 fn check_exports(sandbox: &Sandbox, component: &Component) -> Result<(), LoadError> {

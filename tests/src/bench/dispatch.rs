@@ -21,9 +21,9 @@ use serde_json::json;
 use super::Setting;
 use super::report::{Limit, Report, Row, median};
 
-const CHECK: &str = include_str!("check.c");
+pub(super) const CHECK: &str = include_str!("check.c");
 
-const READINGS: u32 = 50;
+pub(super) const READINGS: u32 = 50;
 const THRESHOLD: f64 = 0.9;
 
 const PLUGIN: &str = "plugin, all well";
@@ -42,7 +42,9 @@ const REST: Duration = Duration::from_millis(25);
 pub(super) fn run(setting: &Setting, report: &mut Report) -> Result<()> {
     let rounds = if setting.quick { 20 } else { 50 };
     let check = setting.layout.compile("check", CHECK)?;
-    let mut instance = instance(&fs::read(setting.layout.guest("bench-readings")?)?)?;
+    let sandbox = sandbox()?;
+    let loaded = Loaded::new(&sandbox, &fs::read(setting.layout.guest("bench-readings")?)?)?;
+    let mut instance = instance(&sandbox, &loaded)?;
     let (well, over) = (values(None), values(Some(17)));
     let data = setting.layout.results().join("readings.txt");
     agree(&mut instance, &check, &data, &over)?;
@@ -80,27 +82,33 @@ pub(super) fn run(setting: &Setting, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
+/// Where plugins run, without a cache.
+pub(super) fn sandbox() -> Result<Sandbox> {
+    Sandbox::new(Compiler::new(None)).map_err(Error::msg)
+}
+
 /// The plugin, configured, and told what the series are called.
-fn instance(bytes: &[u8]) -> Result<Instance> {
-    let sandbox = Sandbox::new(Compiler::new(None)).map_err(Error::msg)?;
-    let loaded = Loaded::new(&sandbox, bytes)?;
-    let mut instance = Instance::new(&sandbox, &loaded, "bench".into(), &Access::default(), Interfaces::default())?;
+pub(super) fn instance(sandbox: &Sandbox, loaded: &Loaded) -> Result<Instance> {
+    let mut instance = Instance::new(sandbox, loaded, "bench".into(), &Access::default(), Interfaces::default())?;
     instance.configure(&json!({ "threshold": THRESHOLD }), Timestamp::default())?;
-    let new_series = (0..READINGS).map(|number| Series {
-        number,
-        name: SeriesName { metric: "bench.reading".into(), attributes: vec![("name".into(), name(number).into())] },
-    });
-    let first = Batch { new_series: new_series.collect(), ..Batch::default() };
+    let first = Batch { new_series: (0..READINGS).map(series).collect(), ..Batch::default() };
     instance.detect(first)?;
     Ok(instance)
 }
 
-fn name(number: u32) -> String {
+fn series(number: u32) -> Series {
+    Series {
+        number,
+        name: SeriesName { metric: "bench.reading".into(), attributes: vec![("name".into(), name(number).into())] },
+    }
+}
+
+pub(super) fn name(number: u32) -> String {
     format!("reading-{number}")
 }
 
 /// The values of all readings, none over the threshold but the one of that number.
-fn values(over: Option<u32>) -> Vec<f64> {
+pub(super) fn values(over: Option<u32>) -> Vec<f64> {
     let value = |number| match over {
         Some(over) if over == number => THRESHOLD + 0.05,
         _ => THRESHOLD * f64::from(number) / f64::from(READINGS),
@@ -126,10 +134,15 @@ fn native(values: &[f64], threshold: f64) -> (Vec<usize>, f64) {
     (over, sum / values.len() as f64)
 }
 
+/// Writes the readings as the program reads them.
+pub(super) fn write_readings(data: &Path, values: &[f64]) -> Result<()> {
+    let lines = (0..).zip(values).map(|(number, value)| format!("{} {value}\n", name(number)));
+    Ok(fs::write(data, lines.collect::<String>())?)
+}
+
 /// Writes the readings to `data` for the program, and sees to it that all three answer the same.
 fn agree(instance: &mut Instance, check: &Path, data: &Path, values: &[f64]) -> Result<()> {
-    let lines = (0..).zip(values).map(|(number, value)| format!("{} {value}\n", name(number)));
-    fs::write(data, lines.collect::<String>())?;
+    write_readings(data, values)?;
     let mut expected = Vec::new();
     for number in native(values, THRESHOLD).0 {
         expected.push(name(u32::try_from(number)?));
@@ -164,7 +177,7 @@ fn natively(values: &[f64]) -> f64 {
     start.elapsed().as_secs_f64() * 1e6 / f64::from(NATIVE_CALLS)
 }
 
-fn checks(check: &Path, data: &Path) -> Result<f64> {
+pub(super) fn checks(check: &Path, data: &Path) -> Result<f64> {
     let start = Instant::now();
     for _ in 0..CHECKS {
         black_box(checked(check, data)?);

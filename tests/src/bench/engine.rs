@@ -8,16 +8,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use salve::action::actuator::Order;
 use salve::action::{Action, Outcome};
 use salve::clock::{Clock, SystemClock, Timestamp};
 use salve::config::{Backoff, Breaker, Budget, HostRules, Mode, Pattern, Rules};
 use salve::guard::Chain;
-use salve::incident::ledger::Ledger;
+use salve::incident::ledger::{Ledger, LedgerReader};
 use salve::incident::{
     Cause, Doors, Engine, Fault, Finding, Ground, Input, Past, Plan, Question, Recovery, Reply, Runner, Severity,
     Terrain, Topic, Verdict,
 };
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinHandle;
 
 use super::Setting;
 use super::report::{Limit, Report, Row, median};
@@ -58,88 +60,118 @@ impl Terrain for Plain {
     }
 }
 
+/// An engine at work: its runner, a plugin that answers at once, and an actuator that does nothing.
+pub(super) struct Work {
+    pub(super) inputs: mpsc::Sender<Input>,
+    reader: LedgerReader,
+    runner: JoinHandle<()>,
+    plugin: JoinHandle<()>,
+    actuator: JoinHandle<()>,
+}
+
+impl Work {
+    /// Begins, with a new ledger; of each of `count` incidents that is healed, `room` is told by a permit.
+    pub(super) async fn begin(state: &Path, clock: Arc<dyn Clock>, count: usize, room: Arc<Semaphore>) -> Result<Self> {
+        Ledger::prepare(state)?;
+        let ledger = Ledger::open(state)?;
+        let now = clock.now();
+        let (engine, first) = Engine::restore(host(), Chain::standard(), Box::new(Plain), Past::default(), now);
+        let reader = ledger.reader()?;
+
+        let (inputs, inbox) = mpsc::channel(1024);
+        let (questions, asked) = mpsc::unbounded_channel::<Question>();
+        let (orders, ordered) = mpsc::unbounded_channel();
+        let doors = Doors {
+            // The receivers outlive the runner.
+            ask: Box::new(move |_, question| drop(questions.send(question))),
+            release: Box::new(|_| {}),
+            perform: Box::new(move |order| drop(orders.send(order))),
+            settled: Box::new(|_| {}),
+            reply: Box::new(|_, _| {}),
+            noticed: Box::new(|| {}),
+            moved: Box::new(|_, _| {}),
+        };
+        let runner = tokio::spawn(Runner::new(engine, ledger, clock, inbox, doors).run(first));
+        let rules = Arc::new(rules()?);
+        let (policy, plugin, basis, digest) = (POLICY.into(), "bench".into(), "basis".into(), "digest".into());
+        inputs.send(Input::Arrived { policy, plugin, rules, basis, digest }).await?;
+        let plugin = tokio::spawn(answer(asked, inputs.clone(), count, room));
+        let actuator = tokio::spawn(act(ordered, inputs.clone()));
+        Ok(Self { inputs, reader, runner, plugin, actuator })
+    }
+
+    /// A plugin has found this.
+    pub(super) async fn find(&self, fault: Fault, at: Timestamp) -> Result<()> {
+        let findings = vec![(Finding::Present(fault), at)];
+        Ok(self.inputs.send(Input::Found { policy: POLICY.into(), findings }).await?)
+    }
+
+    /// Waits until all incidents are healed and written; `since` is when they began, if not now.
+    pub(super) async fn end(self, since: Instant) -> Result<(Duration, LedgerReader)> {
+        self.plugin.await?;
+        drop(self.inputs);
+        let reader = self.reader;
+        // The runner ends when the actuator has nothing to say any more, and has written everything by then.
+        let resolved = async {
+            while reader.open_by_state()?.iter().map(|(_, open)| open).sum::<u64>() > 0 {
+                tokio::task::yield_now().await;
+            }
+            anyhow::Ok(())
+        };
+        tokio::time::timeout(Duration::from_secs(30), resolved).await.context("incidents stay open")??;
+        let took = since.elapsed();
+        self.actuator.abort();
+        self.runner.await?;
+        Ok((took, reader))
+    }
+}
+
+async fn answer(
+    mut asked: mpsc::UnboundedReceiver<Question>,
+    inputs: mpsc::Sender<Input>,
+    count: usize,
+    room: Arc<Semaphore>,
+) {
+    let mut healed = 0;
+    while healed < count
+        && let Some(Question { topic, incident, turn }) = asked.recv().await
+    {
+        let reply = match topic {
+            Topic::Diagnose => Reply::Causes(vec![cause()]),
+            Topic::Recover => Reply::Recovery(plan(&incident.fault.target)),
+            Topic::Verify => {
+                healed += 1;
+                room.add_permits(1);
+                Reply::Verdict(Verdict::Healthy)
+            }
+        };
+        drop(inputs.send(Input::Answered { incident: incident.id, turn, reply: Ok(reply) }).await);
+    }
+}
+
+async fn act(mut ordered: mpsc::UnboundedReceiver<Order>, inputs: mpsc::Sender<Input>) {
+    while let Some(order) = ordered.recv().await {
+        let (incident, attempt) = (order.incident, order.attempt);
+        for action in order.actions {
+            let detail = "failed (pid none) -> active (pid 4711)".to_owned();
+            let outcome = Outcome { action, ok: true, detail, took: Duration::from_millis(1) };
+            drop(inputs.send(Input::Done { incident: incident.clone(), attempt, outcome }).await);
+        }
+        drop(inputs.send(Input::Performed { incident, attempt }).await);
+    }
+}
+
 /// How many incidents a second go from their fault to its resolution.
 async fn storm(state: &Path, count: usize) -> Result<f64> {
-    Ledger::prepare(state)?;
-    let ledger = Ledger::open(state)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let now = clock.now();
-    let (engine, first) = Engine::restore(host(), Chain::standard(), Box::new(Plain), Past::default(), now);
-    let reader = ledger.reader()?;
-
-    let (inputs, inbox) = mpsc::channel(1024);
-    let (questions, mut asked) = mpsc::unbounded_channel::<Question>();
-    let (orders, mut ordered) = mpsc::unbounded_channel();
-    let doors = Doors {
-        // The receivers outlive the runner.
-        ask: Box::new(move |_, question| drop(questions.send(question))),
-        release: Box::new(|_| {}),
-        perform: Box::new(move |order| drop(orders.send(order))),
-        settled: Box::new(|_| {}),
-        reply: Box::new(|_, _| {}),
-        noticed: Box::new(|| {}),
-        moved: Box::new(|_, _| {}),
-    };
-    let runner = tokio::spawn(Runner::new(engine, ledger, clock.clone(), inbox, doors).run(first));
-    let rules = Arc::new(rules()?);
-    let (policy, plugin, basis, digest) = (POLICY.into(), "bench".into(), "basis".into(), "digest".into());
-    inputs.send(Input::Arrived { policy, plugin, rules, basis, digest }).await?;
-
     let room = Arc::new(Semaphore::new(OPEN));
-    let plugin = tokio::spawn({
-        let (inputs, room) = (inputs.clone(), room.clone());
-        async move {
-            let mut healed = 0;
-            while healed < count
-                && let Some(Question { topic, incident, turn }) = asked.recv().await
-            {
-                let reply = match topic {
-                    Topic::Diagnose => Reply::Causes(vec![cause()]),
-                    Topic::Recover => Reply::Recovery(plan(&incident.fault.target)),
-                    Topic::Verify => {
-                        healed += 1;
-                        room.add_permits(1);
-                        Reply::Verdict(Verdict::Healthy)
-                    }
-                };
-                drop(inputs.send(Input::Answered { incident: incident.id, turn, reply: Ok(reply) }).await);
-            }
-        }
-    });
-    let actuator = tokio::spawn({
-        let inputs = inputs.clone();
-        async move {
-            while let Some(order) = ordered.recv().await {
-                let (incident, attempt) = (order.incident, order.attempt);
-                for action in order.actions {
-                    let detail = "failed (pid none) -> active (pid 4711)".to_owned();
-                    let outcome = Outcome { action, ok: true, detail, took: Duration::from_millis(1) };
-                    drop(inputs.send(Input::Done { incident: incident.clone(), attempt, outcome }).await);
-                }
-                drop(inputs.send(Input::Performed { incident, attempt }).await);
-            }
-        }
-    });
-
+    let work = Work::begin(state, clock.clone(), count, room.clone()).await?;
     let start = Instant::now();
     for number in 0..count {
         room.acquire().await?.forget();
-        let findings = vec![(Finding::Present(fault(number)), clock.now().wall)];
-        inputs.send(Input::Found { policy: POLICY.into(), findings }).await?;
+        work.find(fault(number), clock.now().wall).await?;
     }
-    plugin.await?;
-    drop(inputs);
-    // The runner ends when the actuator has nothing to say any more, and has written everything by then.
-    let resolved = async {
-        while reader.open_by_state()?.iter().map(|(_, open)| open).sum::<u64>() > 0 {
-            tokio::task::yield_now().await;
-        }
-        anyhow::Ok(())
-    };
-    tokio::time::timeout(Duration::from_secs(30), resolved).await.context("incidents stay open")??;
-    let took = start.elapsed();
-    actuator.abort();
-    runner.await?;
+    let (took, reader) = work.end(start).await?;
     let (since, to) = (Timestamp::from_nanos(0), clock.now().wall);
     let total = reader.report(since, to, salve::incident::ledger::GroupBy::Kind)?.total;
     ensure!(total.incidents == count as u64, "{} incidents instead of {count}", total.incidents);
@@ -171,7 +203,7 @@ fn rules() -> Result<Rules> {
     })
 }
 
-fn fault(number: usize) -> Fault {
+pub(super) fn fault(number: usize) -> Fault {
     let target = format!("service-{number:06}.service");
     let summary = format!("{target} is failed: its main process was ended by signal 9");
     Fault { kind: "service.down".into(), target, severity: Severity::Error, summary, evidence: vec![] }

@@ -1,15 +1,14 @@
 //! What healers take that have nothing to heal: memory, CPU, and how often they wake up.
 //!
-//! Each looks after ten services of its own (`server.c`), whose memory is not counted, all at the same time.
+//! Each looks after services of its own (`server.c`), whose memory is not counted, beside its peers of the same size.
 
-use std::collections::HashMap;
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::process::Pid;
+use salve_tests::agent::{Agent, Builder};
 use salve_tests::reaper::Reaper;
 use salve_tests::wait;
 
@@ -17,82 +16,213 @@ use super::Setting;
 use super::peers::{Services, is_installed};
 use super::report::{Limit, Report};
 use super::service::Service;
+use super::usage::{self, COLUMNS, Usage};
+use super::variant;
 
 const SERVER: &str = include_str!("server.c");
-const SERVICES: usize = 10;
+
+/// How many services, each with a policy or a check of its own; for each the most megabytes that Salve's RSS is to have, and
+/// its anonymous memory.
+const SIZES: [(usize, f64, Option<f64>); 3] = [(10, 10.0, Some(3.0)), (100, 25.0, None), (1000, 200.0, None)];
+
+/// Plugins that differ, when what one more costs is looked at.
+const PLUGINS: usize = 50;
 
 /// Of the hundred checks: services, those that are asked on their socket too, and logs.
 const CHECKED: usize = 50;
 const PROBES: usize = 20;
 const LOGS: usize = 10;
 
-/// How long everybody may take to come to rest.
-const WARM_UP: Duration = Duration::from_secs(5);
-
-/// How often their threads are looked at: a thread that tokio does not need any more lives for ten seconds.
-const SAMPLE: Duration = Duration::from_secs(1);
+/// How long a thousand instances may take to be there.
+const RUNNING: Duration = Duration::from_secs(120);
 
 pub(super) fn run(setting: &Setting, report: &mut Report) -> Result<()> {
     let idle = Duration::from_secs(if setting.quick { 10 } else { 60 });
     let server = setting.layout.compile("server", SERVER)?;
-    let (salve, plugin) = (setting.layout.salve()?, setting.layout.guest("bench-readings")?);
+    let room = tempfile::tempdir()?;
 
+    let mut rows = Vec::new();
+    for (count, most, anonymous) in SIZES {
+        let measured = size(setting, room.path(), &server, count, idle)?;
+        let own = measured.get(usize::from(count == 10)).map(|(_, usage)| usage.memory);
+        goals(report, count, own.map(|it| (it.rss, it.anonymous)), most, anonymous);
+        rows.extend(measured);
+    }
+    table(report, &format!("nothing to heal, over {} s", idle.as_secs()), &rows);
+    report.note(
+        "Salve has a policy of service-restart for each service; Monit looks at each process once a second; runit waits for \
+         exits, and is the sum of runsvdir and its runsv. PSS shares out the pages of a file that several processes have \
+         mapped. 1 MB is 10^6 bytes, 1 MiB is 2^20.",
+    );
+    each(setting, room.path(), &server, report)?;
+    hundred(setting, room.path(), &server, idle, report)
+}
+
+fn table(report: &mut Report, title: &str, rows: &[(String, Usage)]) {
+    let rows: Vec<(String, Vec<f64>)> = rows.iter().map(|(name, usage)| (name.clone(), usage.values())).collect();
+    report.values(title, &COLUMNS, &rows);
+}
+
+fn goals(report: &mut Report, count: usize, own: Option<(f64, f64)>, most: f64, anonymous: Option<f64>) {
+    let megabytes = |kib: f64| kib * 1024.0 / 1e6;
+    let rss = own.map(|(rss, _)| megabytes(rss));
+    report.goal(&format!("RSS with {count} policies < {most} MB"), rss, Limit::AtMost(most));
+    if let Some(most) = anonymous {
+        let own = own.map(|(_, anonymous)| megabytes(anonymous));
+        report.goal(&format!("anonymous memory with {count} policies < {most} MB"), own, Limit::AtMost(most));
+    }
+}
+
+/// Salve and its peers, each with so many services; with ten also an agent without any, and runit.
+fn size(setting: &Setting, room: &Path, server: &Path, count: usize, idle: Duration) -> Result<Vec<(String, Usage)>> {
     // Dropped last: it ends what the others leave.
     let _reaper = Reaper::start()?;
-    let room = tempfile::tempdir()?;
-    let services = |name: &str, count| Services::new(room.path().join(name), &server, count);
-    let mut contenders = Vec::new();
-
-    let empty = services("empty", 0)?.salve(&salve).start()?;
-    contenders.push(("Salve, without a policy".to_owned(), vec![empty.pid()]));
-
-    let looked_after = services("salve", SERVICES)?;
-    let mut builder = looked_after.salve(&salve).plugin(&plugin);
-    for name in looked_after.names() {
-        builder = builder.policy(&format!("{name}.toml"), &policy(&name));
+    let salve = setting.layout.salve()?;
+    let services = |name: &str, count| Services::new(room.join(format!("{name}-{count}")), server, count);
+    let (mut agents, mut peers, mut contenders) = (Vec::new(), Vec::new(), Vec::new());
+    if count == 10 {
+        let empty = services("salve", 0)?.salve(&salve).start()?;
+        contenders.push(("Salve, without a policy".to_owned(), vec![empty.pid()]));
+        agents.push(empty);
     }
-    let full = builder.tables("[collect]\ninterval = \"1s\"").start()?;
-    answer(&looked_after)?;
-    contenders.push((format!("Salve, {SERVICES} policies"), vec![full.pid()]));
-
-    let mut peers = Vec::new();
+    let own = services("salve", count)?;
+    let plugin = setting.layout.plugin("service-restart")?;
+    let mut builder = own.salve(&salve).tables(EACH_SECOND).plugin(&plugin);
+    for name in own.names() {
+        builder = builder.policy(&format!("{name}.toml"), &policy("service-restart", &name));
+    }
+    let agent = running(builder, count)?;
+    answer(&own)?;
+    contenders.push((format!("Salve, {count} policies"), vec![agent.pid()]));
+    agents.push(agent);
     for (name, program) in [("Monit", "monit"), ("runit", "runsvdir")] {
-        if !is_installed(program) {
-            report.note(format!("{name} is not installed: left out"));
+        if !is_installed(program) || program == "runsvdir" && count != 10 {
             continue;
         }
-        let services = services(name, SERVICES)?;
-        let process = match program {
-            "monit" => services.monit()?,
-            _ => services.runit()?,
+        let services = services(name, count)?;
+        let process = if program == "monit" {
+            services.begin_for_monit()?;
+            services.monit()?
+        } else {
+            services.runit()?
         };
         answer(&services)?;
         let mut pids = vec![process.pid()];
         if program == "runsvdir" {
             pids.extend(children(process.pid()));
         }
-        contenders.push((format!("{name}, {SERVICES} checks"), pids));
+        contenders.push((format!("{name}, {count} checks"), pids));
         peers.push(process);
     }
+    usage::watch(&contenders, idle)
+}
 
-    let rows = watch(&contenders, idle)?;
-    report.values(&format!("idle, over {} s", idle.as_secs()), &COLUMNS, &rows);
+const EACH_SECOND: &str = "[collect]\ninterval = \"1s\"\n";
+
+fn policy(plugin: &str, service: &str) -> String {
+    format!("plugin = \"{plugin}\"\nmode = \"auto\"\n[config]\nservices = [\"{service}\"]\n")
+}
+
+/// An agent that runs so many instances.
+fn running(builder: Builder, count: usize) -> Result<Agent> {
+    let agent = builder.start()?;
+    wait::attempt(RUNNING, || (log_of_starts(&agent) >= count).then_some(()))
+        .with_context(|| format!("{} of {count} instances run\n{}", log_of_starts(&agent), agent.log()))?;
+    Ok(agent)
+}
+
+/// How many instances it says it has started.
+fn log_of_starts(agent: &Agent) -> usize {
+    agent.log().matches(": running policy=").count()
+}
+
+/// What one policy more costs, and one plugin more with its policy: memory, and the time of a start from the cache.
+fn each(setting: &Setting, room: &Path, server: &Path, report: &mut Report) -> Result<()> {
+    let plugin = setting.layout.plugin("service-restart")?;
+    let code = fs::read(&plugin)?;
+    let files = room.join("plugins");
+    fs::create_dir(&files)?;
+    let mut variants = Vec::new();
+    for number in 0..PLUGINS + 1 {
+        let file = files.join(format!("p{number}.wasm"));
+        fs::write(&file, variant::of(&code, number))?;
+        variants.push(file);
+    }
+    let rounds = if setting.quick { 3 } else { 7 };
+    let mut rows = Vec::new();
+    for (name, plugins, policies) in [
+        ("one plugin, one policy", 1, 1),
+        ("one plugin", 1, PLUGINS + 1),
+        ("as many plugins", PLUGINS + 1, PLUGINS + 1),
+    ] {
+        let own = Services::new(room.join(format!("each-{plugins}-{policies}")), server, 1)?;
+        let mut builder = own.salve(&setting.layout.salve()?);
+        for file in variants.iter().take(plugins) {
+            builder = builder.plugin(file);
+        }
+        for number in 0..policies {
+            let plugin = if plugins == 1 { "p0".to_owned() } else { format!("p{number}") };
+            builder = builder.policy(&format!("{number}.toml"), &policy(&plugin, "s0"));
+        }
+        let mut agent = running(builder, policies)?;
+        let mut starts = Vec::new();
+        for _ in 0..rounds {
+            agent.stop();
+            let before = log_of_starts(&agent);
+            let begun = std::time::Instant::now();
+            agent.start()?;
+            wait::attempt(RUNNING, || (log_of_starts(&agent) >= before + policies).then_some(()))
+                .context("it does not come up again")?;
+            starts.push(begun.elapsed().as_secs_f64() * 1e3);
+        }
+        let measured = usage::watch(&[(name.to_owned(), vec![agent.pid()])], Duration::from_secs(2))?;
+        let memory = measured.first().context("nothing was measured")?.1.memory;
+        rows.push((name, policies, memory, super::report::median(&starts).unwrap_or_default()));
+    }
+    let [(.., alone, alone_start), (_, count, policies, policies_start), (_, _, plugins, plugins_start)] =
+        rows.as_slice()
+    else {
+        return Ok(());
+    };
+    let more = (count - 1) as f64;
+    let step = |to: &usage::Memory, from: &usage::Memory, start: f64| {
+        vec![(to.rss - from.rss) / more, (to.anonymous - from.anonymous) / more, start / more]
+    };
+    report.values(
+        &format!("what one more costs, of {PLUGINS}"),
+        &["RSS KiB", "anonymous KiB", "start ms"],
+        &[
+            ("a policy".to_owned(), step(policies, alone, policies_start - alone_start)),
+            ("a plugin, besides its policy".to_owned(), step(plugins, policies, plugins_start - policies_start)),
+        ],
+    );
+    report.values(
+        "a start from the cache, until all run",
+        &["ms", "RSS MiB", "anonymous MiB"],
+        &rows
+            .iter()
+            .map(|(name, count, memory, start)| {
+                (format!("{name}, {count} policies"), vec![*start, memory.rss / 1024.0, memory.anonymous / 1024.0])
+            })
+            .collect::<Vec<_>>(),
+    );
     report.note(format!(
-        "Salve's policies each subscribe to the metrics of CPU, memory and file systems at 1 s and to one of its \
-         {SERVICES} services; Monit looks at {SERVICES} processes each second; runit waits for the exits of {SERVICES}, and \
-         is the sum of runsvdir and its runsv. PSS shares out the pages of a file that several processes have mapped, as the two agents here have."
+        "The plugins are service-restart ({} KB) with another custom section each: other bytes, compiled and mapped by \
+         themselves. A start is seen in the agent's log, every 5 ms.",
+        code.len() / 1000
     ));
-    drop((empty, full, peers));
-    hundred(setting, room.path(), &server, idle, report)
+    Ok(())
 }
 
 /// A hundred checks each second: 50 services, of which 20 are asked whether they answer, 10 logs and 20 series.
 fn hundred(setting: &Setting, room: &Path, server: &Path, idle: Duration, report: &mut Report) -> Result<()> {
+    // Dropped last: it ends what the others leave.
+    let _reaper = Reaper::start()?;
     let services = |name: &str| Services::new(room.join(name), server, CHECKED);
     let logs: Vec<PathBuf> = (0..LOGS).map(|number| room.join(format!("{number}.log"))).collect();
     logs.iter().try_for_each(|log| fs::write(log, "a line\n"))?;
 
-    let own = services("salve-100")?;
+    let own = services("salve-hundred")?;
     let mut tables = "[collect]\ninterval = \"1s\"\n".to_owned();
     let (mut probes, mut classes) = (String::new(), String::new());
     for (name, socket) in own.names().iter().zip(own.sockets()).take(PROBES) {
@@ -118,7 +248,7 @@ fn hundred(setting: &Setting, room: &Path, server: &Path, idle: Duration, report
         .start()?;
     answer(&own)?;
     let mut contenders = vec![("Salve, 100 checks".to_owned(), vec![agent.pid()])];
-    let other = services("monit-100")?;
+    let other = services("monit-hundred")?;
     let monit = match is_installed("monit") {
         true => Some(other.monit_with(PROBES, &logs)?),
         false => None,
@@ -127,134 +257,16 @@ fn hundred(setting: &Setting, room: &Path, server: &Path, idle: Duration, report
         answer(&other)?;
         contenders.push(("Monit, 100 checks".to_owned(), vec![monit.pid()]));
     }
-    let rows = watch(&contenders, idle)?;
-    report.values(&format!("a hundred checks at 1 s, over {} s", idle.as_secs()), &COLUMNS, &rows);
-    let cpu = |row: usize| rows.get(row).and_then(|(_, values)| values.get(CPU)).copied();
+    let rows = usage::watch(&contenders, idle)?;
+    table(report, &format!("a hundred checks at 1 s, over {} s", idle.as_secs()), &rows);
+    let cpu = |row: usize| rows.get(row).map(|(_, usage)| usage.cpu);
     report.goal("CPU < half of Monit's", cpu(0).zip(cpu(1)).map(|(own, monit)| own / monit), Limit::AtMost(0.5));
     report.note("A hundred: 50 services, of which 20 are asked on their socket as well, 10 log files for a pattern, and 20 series of CPU, memory and load.");
     Ok(())
 }
 
-const COLUMNS: [&str; 6] = ["RSS MiB", "anonymous MiB", "PSS MiB", "threads", "CPU %", "wake-ups/s"];
-/// Which of them is the CPU.
-const CPU: usize = 4;
-
-/// What each takes while it has nothing to do.
-fn watch(contenders: &[(String, Vec<Pid>)], idle: Duration) -> Result<Vec<(String, Vec<f64>)>> {
-    wait::attempt(WARM_UP, || None::<()>);
-    println!("idle for {} s", idle.as_secs());
-    let start = Instant::now();
-    let mut threads: Vec<Threads> = contenders.iter().map(|(_, pids)| Threads::of(pids)).collect();
-    while start.elapsed() < idle {
-        wait::attempt(SAMPLE.min(idle.saturating_sub(start.elapsed())), || None::<()>);
-        for (threads, (_, pids)) in threads.iter_mut().zip(contenders) {
-            threads.look_again(pids);
-        }
-    }
-    let seconds = start.elapsed().as_secs_f64();
-
-    let mut rows = Vec::new();
-    for ((name, pids), threads) in contenders.iter().zip(&threads) {
-        let memory: Option<Vec<Memory>> = pids.iter().map(|pid| memory(*pid)).collect();
-        let memory = memory.with_context(|| format!("{name} has ended"))?;
-        let sum = |part: fn(&Memory) -> f64| memory.iter().map(part).sum::<f64>() / 1024.0;
-        let values = vec![
-            sum(|memory| memory.rss),
-            sum(|memory| memory.anonymous),
-            sum(|memory| memory.proportional),
-            threads.known.len() as f64,
-            threads.done.on_core / seconds * 100.0,
-            threads.done.wakeups / seconds,
-        ];
-        rows.push((name.clone(), values));
-    }
-    Ok(rows)
-}
-
-/// Looks at the host and at one service, and finds nothing wrong.
-fn policy(service: &str) -> String {
-    format!(
-        r#"plugin = "bench-readings"
-mode = "auto"
-[config]
-threshold = 1e300
-metrics = ["system.cpu.*", "system.memory.*", "system.filesystem.*"]
-services = ["{service}"]
-"#
-    )
-}
-
 fn answer(services: &Services) -> Result<()> {
     services.sockets().iter().try_for_each(|socket| Service::found(socket).map(drop))
-}
-
-/// What threads do.
-#[derive(Clone, Copy, Default)]
-struct Activity {
-    /// In seconds.
-    on_core: f64,
-    /// How often they went to sleep by themselves, which is about how often they were woken.
-    wakeups: f64,
-}
-
-/// The threads of some processes, and what they have done since the first look. The kernel keeps no exact sum for a
-/// process (`stat` counts in 10 ms), and threads come and go: so each is looked at again and again.
-#[derive(Default)]
-struct Threads {
-    known: HashMap<OsString, Activity>,
-    done: Activity,
-}
-
-impl Threads {
-    fn of(pids: &[Pid]) -> Self {
-        let mut threads = Self::default();
-        threads.look_again(pids);
-        threads.done = Activity::default();
-        threads
-    }
-
-    /// What a thread did between the last look and its end is not seen.
-    fn look_again(&mut self, pids: &[Pid]) {
-        let tasks = pids.iter().filter_map(|pid| fs::read_dir(format!("/proc/{pid}/task")).ok());
-        let tasks = tasks.flatten().flatten();
-        let now: HashMap<OsString, Activity> =
-            tasks.filter_map(|task| Some((task.file_name(), activity(&task.path())?))).collect();
-        for (thread, activity) in &now {
-            let before = self.known.get(thread).copied().unwrap_or_default();
-            self.done.on_core += activity.on_core - before.on_core;
-            self.done.wakeups += activity.wakeups - before.wakeups;
-        }
-        self.known = now;
-    }
-}
-
-fn activity(task: &Path) -> Option<Activity> {
-    let times = fs::read_to_string(task.join("schedstat")).ok()?;
-    let nanos: f64 = times.split_whitespace().next()?.parse().ok()?;
-    let status = fs::read_to_string(task.join("status")).ok()?;
-    Some(Activity { on_core: nanos / 1e9, wakeups: field(&status, "voluntary_ctxt_switches:")? })
-}
-
-/// In KiB.
-struct Memory {
-    rss: f64,
-    anonymous: f64,
-    proportional: f64,
-}
-
-fn memory(pid: Pid) -> Option<Memory> {
-    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
-    Some(Memory {
-        rss: field(&rollup, "Rss:")?,
-        anonymous: field(&rollup, "Anonymous:")?,
-        proportional: field(&rollup, "Pss:")?,
-    })
-}
-
-/// The number behind a word at the beginning of a line.
-fn field(text: &str, key: &str) -> Option<f64> {
-    let line = text.lines().find_map(|line| line.strip_prefix(key))?;
-    line.split_whitespace().next()?.parse().ok()
 }
 
 fn children(pid: Pid) -> Vec<Pid> {

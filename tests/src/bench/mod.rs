@@ -3,17 +3,24 @@
 //! Nothing here fails because a number is bad: goals are printed as met or missed. What fails is a benchmark that could
 //! not be carried out.
 
+mod day;
 mod dispatch;
 mod engine;
 mod footprint;
+mod hot_drop;
+mod hung;
 mod layout;
 mod ledger;
 mod peers;
+mod pressure;
 mod recovery;
 mod report;
+mod scale;
 mod service;
 mod signals;
 mod stats;
+mod usage;
+mod variant;
 
 use anyhow::{Context, Result, bail};
 
@@ -26,6 +33,10 @@ Usage: salve-bench [--quick] [NAME]
   recovery   kill -9 of a service until its successor answers
   dispatch   one detection on 50 readings
   footprint  memory and CPU of an agent that has nothing to heal
+  hung-neighbour  a recovery beside plugins in an endless loop
+  hot-drop   a plugin's rename into its directory until it is called
+  scale      up to a thousand instances with 50 readings each
+  day        24 hours of signals in a minute: whether memory stays flat
   engine     faults opened, planned and healed a second, with a plugin and an actuator that take no time
   ledger     a ledger of a million incidents: what each costs, and how long reading takes
   signals    from a cause to the plugin's mailbox, log lines a second, thousands of processes
@@ -34,10 +45,14 @@ Without NAME all of them. --quick measures less long. `cargo xtask bench [NAME]`
 ";
 
 /// Every benchmark, in the order they run in.
-const BENCHMARKS: [(&str, Benchmark); 6] = [
+const BENCHMARKS: [(&str, Benchmark); 10] = [
     ("recovery", recovery::run),
     ("dispatch", dispatch::run),
     ("footprint", footprint::run),
+    ("hung-neighbour", hung::run),
+    ("hot-drop", hot_drop::run),
+    ("scale", scale::run),
+    ("day", day::run),
     ("engine", engine::run),
     ("ledger", ledger::run),
     ("signals", signals::run),

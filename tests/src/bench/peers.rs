@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rustix::fs::{Access, access};
 use salve_tests::agent::{Agent, Builder};
 use salve_tests::process::Process;
@@ -66,19 +66,42 @@ impl Services {
         Process::spawn(quiet(Command::new("runsvdir").arg("-P").arg(directory)))
     }
 
+    /// Starts them all as Monit would, which takes half a second for each: it finds them running.
+    pub(super) fn begin_for_monit(&self) -> Result<()> {
+        for name in self.names() {
+            let (socket, pid) = (self.socket(&name), self.directory.join(format!("{name}.pid")));
+            let started = Command::new(&self.server).arg(socket).arg(pid).status()?;
+            ensure!(started.success(), "{name} does not start: {started}");
+        }
+        Ok(())
+    }
+
     /// Monit, looking each second, the shortest there is.
     pub(super) fn monit(&self) -> Result<Process> {
         self.monit_with(0, &[])
     }
 
+    /// The same, with one more process to look after, which is not there and whose start program hangs.
+    pub(super) fn monit_beside_hung(&self) -> Result<Process> {
+        let pid = self.directory.join("hung.pid");
+        let hung =
+            format!("check process hung with pidfile {}\n  start program = \"/bin/sleep 1000\"\n", pid.display());
+        self.monit_as(&hung, 0, &[])
+    }
+
     /// The same, which asks the first `asked` on their socket as well, looks for a pattern in logs, and at the host where
     /// there are any.
     pub(super) fn monit_with(&self, asked: usize, logs: &[PathBuf]) -> Result<Process> {
+        self.monit_as("", asked, logs)
+    }
+
+    fn monit_as(&self, before: &str, asked: usize, logs: &[PathBuf]) -> Result<Process> {
         let file = |name: &str| self.directory.join(name).display().to_string();
         let mut config = "set daemon 1\n".to_owned();
         for (setting, name) in [("logfile", "log"), ("pidfile", "pid"), ("idfile", "id"), ("statefile", "state")] {
             config += &format!("set {setting} {}\n", file(&format!("monit.{name}")));
         }
+        config += before;
         for (number, name) in self.names().into_iter().enumerate() {
             let (server, socket, pid) = (self.server.display(), self.socket(&name), file(&format!("{name}.pid")));
             let socket = socket.display();

@@ -150,14 +150,14 @@ pub(super) fn run(setting: &Setting, report: &mut Report) -> Result<()> {
 }
 
 /// How long to rest before a trial, by chance.
-fn rest() -> Duration {
+pub(super) fn rest() -> Duration {
     // The keys of a hasher are the random numbers of the standard library.
     let chance = RandomState::new().hash_one(0) as f64 / u64::MAX as f64;
     Duration::from_secs_f64(0.2 + 0.7 * chance)
 }
 
 /// Every guard of the host, configured so that none of them holds a healing back: what is measured passes them all.
-const HOST: &str = r#"[agent]
+pub(super) const HOST: &str = r#"[agent]
 max-plans = 10
 budget = "10000/1m"
 budget-per-target = "10000/1m"
@@ -169,7 +169,7 @@ end = "2020-01-02T00:00:00Z"
 "#;
 
 /// What an operator would write who wants it back as fast as can be.
-fn policy(service: &str) -> String {
+pub(super) fn policy(service: &str) -> String {
     format!(
         r#"plugin = "service-restart"
 mode = "auto"

@@ -18,26 +18,51 @@ use salve::service::{Services, StatusTable, Verb};
 use salve::signal::collector::log::{self, Filter, Places};
 use salve::signal::collector::process::{Births, Reader};
 use salve::signal::collector::{Context, Health, exit, service};
-use salve::signal::{Attribute, Demand, Mailbox, Router, Selector, Subscription};
+use salve::signal::{Attribute, Demand, Event, Mailbox, Router, Selector, Subscription};
 use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, RefreshKind, System};
 
 use super::Setting;
+use super::pressure;
 use super::report::{Limit, Report, Row, median};
 
 const EXIT: &str = "a process's exit";
 const SERVICE: &str = "a service's death (`command` manager)";
 const LINE: &str = "a log line";
+const PRESSURE: &str = "pressure, after a bare poll of the kernel's trigger";
 /// Long enough for everything that a cause sets off to be over.
 const REST: Duration = Duration::from_millis(60);
 const DEADLINE: Duration = Duration::from_secs(10);
 
 const PATTERN: &str = r"(?i)\berror\b.*(timeout|refused)";
 const CHUNK: usize = 256 << 10;
+/// Other faults that are looked for in the same log, and that are not in it.
+const OTHERS: [&str; 15] = [
+    "OutOfMemoryError",
+    r"^\S+ FATAL",
+    r"panic(ked)? at",
+    "(?i)no space left on device",
+    "(?i)too many open files",
+    r"segfault at [0-9a-f]+",
+    r"\bdeadlock (detected|found)\b",
+    "(?i)certificate (has )?expired",
+    r"replication lag of \d{3,} s",
+    "(?i)permission denied",
+    r"checksum mismatch in block \d+",
+    "(?i)remaining connection slots are reserved",
+    r"worker \d+ (died|exited) unexpectedly",
+    r"HTTP/1\.[01]. 50[0-4] ",
+    "(?i)disk quota exceeded",
+];
+/// How many of them beside the one that is found.
+const FILTERS: [(&str, usize); 3] =
+    [("Salve's filter, 1 expression", 0), ("Salve's filter, 4 expressions", 3), ("Salve's filter, 16 expressions", 15)];
+const GREP: &str = "grep -cE, 1 expression, its process included";
 
 pub(super) fn run(setting: &Setting, report: &mut Report) -> Result<()> {
     latency(setting, report)?;
     lines(setting, report)?;
-    processes(setting, report)
+    processes(setting, report)?;
+    flood(report)
 }
 
 /// From a cause until an instance's mailbox rings.
@@ -51,6 +76,7 @@ fn latency(setting: &Setting, report: &mut Report) -> Result<()> {
     report.goal("exit < 5 ms", of(EXIT), Limit::AtMost(5.0));
     report.goal("service < 5 ms", of(SERVICE), Limit::AtMost(5.0));
     report.goal("log line < 10 ms", of(LINE), Limit::AtMost(10.0));
+    report.goal("pressure < 5 ms", of(PRESSURE), Limit::AtMost(5.0));
     report.note("A call of `detect` comes on top: see `dispatch`. A trigger of pressure tells when the kernel looks, each tenth of its window.");
     Ok(())
 }
@@ -74,6 +100,7 @@ async fn causes(rounds: usize) -> Result<Vec<(&'static str, Vec<f64>)>> {
     let table = Arc::new(StatusTable::default());
     let report = service::report_to(router.clone(), table, clock);
     let services = Services::new(room.path(), settings.services, report);
+    let (under_pressure, of_pressure) = (context.clone(), if rounds < 100 { 5 } else { 20 });
     tokio::spawn(exit::run(context.clone(), Arc::new(Births::default())));
     let places = Arc::new(Places::open(room.path()));
     tokio::spawn(async move { log::run(context, settings.logs, places, "journalctl").await });
@@ -104,7 +131,12 @@ async fn causes(rounds: usize) -> Result<Vec<(&'static str, Vec<f64>)>> {
 
         line.1.push(rung(&records, || Ok(writeln!(written, "one more line")?)).await?);
     }
-    Ok(samples.into())
+    let mut samples = Vec::from(samples);
+    match pressure::delays(under_pressure, of_pressure).await {
+        Ok(delays) => samples.push((PRESSURE, delays)),
+        Err(error) => println!("pressure was not measured: {error:#}"),
+    }
+    Ok(samples)
 }
 
 async fn rest() {
@@ -133,52 +165,55 @@ fn lines(setting: &Setting, report: &mut Report) -> Result<()> {
     fs::create_dir_all(setting.layout.results())?;
     let expected = write_log(&path, count)?;
     let text = fs::read(&path)?;
-    let mut filter = Filter::new([Regex::new(PATTERN)?]);
-    let mut rows = [("Salve's filter", Vec::new()), ("grep -cE, its process included", Vec::new())];
-    let [own, grep] = &mut rows;
+    let mut filters = FILTERS.map(|(name, others)| (name, others, Vec::new()));
+    let mut grep = Vec::new();
     for _ in 0..rounds {
-        let (start, mut found) = (Instant::now(), 0_u32);
-        let mut rest = text.as_slice();
-        while !rest.is_empty() {
-            let end = rest.len().min(CHUNK);
-            // A chunk ends with a line, as the collector hands them over.
-            let end = rest
-                .get(end..)
-                .and_then(|after| after.iter().position(|byte| *byte == b'\n'))
-                .map_or(rest.len(), |at| end + at + 1);
-            let (chunk, after) = rest.split_at(end);
-            filter.scan(chunk, |line| {
-                black_box(line);
-                found += 1;
-            });
-            rest = after;
+        for (name, others, samples) in &mut filters {
+            let found = OTHERS.iter().take(*others).chain([&PATTERN]).map(|pattern| Regex::new(pattern));
+            let mut filter = Filter::new(found.collect::<Result<Vec<_>, _>>()?);
+            let start = Instant::now();
+            let found = scan(&mut filter, &text);
+            samples.push(f64::from(count) / start.elapsed().as_secs_f64() / 1e6);
+            ensure!(found == expected, "{name}: {found} lines found instead of {expected}");
         }
-        own.1.push(f64::from(count) / start.elapsed().as_secs_f64() / 1e6);
-        ensure!(found == expected, "{found} lines found instead of {expected}");
         let start = Instant::now();
         let output = Command::new("grep")
             .args(["-ciE", r"\berror\b.*(timeout|refused)"])
             .arg(&path)
             .env("LC_ALL", "C")
             .output()?;
-        grep.1.push(f64::from(count) / start.elapsed().as_secs_f64() / 1e6);
+        grep.push(f64::from(count) / start.elapsed().as_secs_f64() / 1e6);
         ensure!(String::from_utf8_lossy(&output.stdout).trim() == expected.to_string(), "grep finds other lines");
     }
-    let size = text.len() as f64 / 1e6;
-    let shown: Vec<Row<'_>> = rows.iter().map(|(name, samples)| Row { name, samples }).collect();
-    report.samples(
-        "log lines through one regular expression",
-        "million lines/s",
-        &shown,
-        &["grep -cE, its process included"],
-    );
-    let per_second = rows.first().and_then(|(_, samples)| median(samples)).unwrap_or_default();
-    report.values(
-        "CPU of a million lines",
-        &["ms", "MB/s"],
-        &[("Salve's filter".to_owned(), vec![1e3 / per_second, per_second * size / f64::from(count) * 1e6])],
-    );
+    let mut shown: Vec<Row<'_>> = filters.iter().map(|(name, _, samples)| Row { name, samples }).collect();
+    shown.push(Row { name: GREP, samples: &grep });
+    report.samples("log lines through regular expressions", "million lines/s", &shown, &[GREP]);
+    let size = text.len() as f64 / f64::from(count);
+    let costs = filters.iter().map(|(name, _, samples)| {
+        let per_second = median(samples).unwrap_or_default();
+        ((*name).to_owned(), vec![1e3 / per_second, per_second * size])
+    });
+    report.values("CPU of a million lines", &["ms", "MB/s"], &costs.collect::<Vec<_>>());
     Ok(fs::remove_file(&path)?)
+}
+
+/// How many lines of a log the filter takes, in chunks that end with a line, as the collector hands them over.
+fn scan(filter: &mut Filter, text: &[u8]) -> u32 {
+    let (mut rest, mut found) = (text, 0);
+    while !rest.is_empty() {
+        let end = rest.len().min(CHUNK);
+        let end = rest
+            .get(end..)
+            .and_then(|after| after.iter().position(|byte| *byte == b'\n'))
+            .map_or(rest.len(), |at| end + at + 1);
+        let (chunk, after) = rest.split_at(end);
+        filter.scan(chunk, |line| {
+            black_box(line);
+            found += 1;
+        });
+        rest = after;
+    }
+    found
 }
 
 /// Lines as servers write them; one in a thousand is what is looked for.
@@ -261,3 +296,59 @@ fn processes(setting: &Setting, report: &mut Report) -> Result<()> {
     );
     Ok(())
 }
+
+/// What a storm of changes of units costs, and what a plugin and its neighbour get of it.
+fn flood(report: &mut Report) -> Result<()> {
+    let router = Router::new();
+    let listen = |name: &'static str, subject: &str| {
+        let mailbox = Arc::new(Mailbox::default());
+        let selector = Selector::new(service::STATE, vec![Attribute::new("subject", subject)]);
+        let subscription = Subscription { events: vec![selector], ..Subscription::default() };
+        router.subscribe(name.into(), subscription, mailbox.clone());
+        mailbox
+    };
+    let (all, one) = (listen("all", "*"), listen("one", "unit-4711.service"));
+    let state = |number: u32| Event {
+        name: service::STATE.into(),
+        subject: format!("unit-{number}.service"),
+        attributes: vec![
+            Attribute::new("service.manager", "systemd"),
+            Attribute::new("service.active_state", "failed"),
+            Attribute::new("service.sub_state", "failed"),
+        ],
+        body: String::new(),
+        at: Timestamp::default(),
+        caused_by: None,
+    };
+    let mut took = Vec::new();
+    let (mut kept, mut dropped, mut neighbour) = (0, 0, 0);
+    for _ in 0..10 {
+        let events: Vec<Event> = (0..CHANGES).map(state).collect();
+        let start = Instant::now();
+        events.into_iter().for_each(|event| router.publish_state(event));
+        took.push(start.elapsed().as_secs_f64() * 1e3);
+        let batch = all.take(Timestamp::default()).context("nothing arrived")?;
+        (kept, dropped) = (batch.events.len(), batch.dropped);
+        ensure!(kept as u64 + dropped == u64::from(CHANGES), "{kept} kept and {dropped} dropped");
+        neighbour = one.take(Timestamp::default()).map_or(0, |batch| batch.events.len());
+        ensure!(neighbour == 1, "{neighbour} changes for the neighbour");
+    }
+    report.samples(
+        &format!("{CHANGES} changes of units at once, through the router"),
+        "ms",
+        &[Row { name: "all of them", samples: &took }],
+        &[],
+    );
+    report.values(
+        "what arrives",
+        &["events", "counted as dropped"],
+        &[
+            ("a plugin that wants all, and is not called meanwhile".to_owned(), vec![kept as f64, dropped as f64]),
+            ("its neighbour that wants one".to_owned(), vec![f64::from(neighbour as u32), 0.0]),
+        ],
+    );
+    Ok(())
+}
+
+/// Changes of the flood.
+const CHANGES: u32 = 10_000;

@@ -103,6 +103,7 @@ impl Ledger {
         let open = |error| LedgerError::Open { path: self.path.clone(), error };
         let connection = Connection::open_with_flags(&self.path, flags).map_err(open)?;
         connection.busy_timeout(BUSY)?;
+        keep_little(&connection)?;
         Ok(LedgerReader::new(connection))
     }
 
@@ -206,10 +207,14 @@ fn connect(path: &Path) -> Result<Connection, LedgerError> {
     damage::check(&connection, path, cut_short)?;
     schema::migrate(&mut connection).map_err(|error| LedgerError::Schema { path: path.to_owned(), error })?;
     // What the agent begins with must be readable also where the file is too large to be looked through.
-    match read::open_incidents(&connection) {
-        Err(error) if error.is_damage() => Err(error),
-        _ => Ok(connection),
+    if let Err(error) = read::open_incidents(&connection)
+        && error.is_damage()
+    {
+        return Err(error);
     }
+    // The looking through has filled the cache, with pages that are not needed soon.
+    connection.execute_batch("PRAGMA shrink_memory")?;
+    Ok(connection)
 }
 
 fn configure(connection: &Connection) -> Result<(), rusqlite::Error> {
@@ -217,7 +222,11 @@ fn configure(connection: &Connection) -> Result<(), rusqlite::Error> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
-    // An agent's working set is a few pages; SQLite's default would keep 2 MB of them.
+    keep_little(connection)
+}
+
+/// An agent's working set is a few pages; SQLite's default would keep 2 MB of them.
+fn keep_little(connection: &Connection) -> Result<(), rusqlite::Error> {
     connection.pragma_update(None, "cache_size", -256)
 }
 
