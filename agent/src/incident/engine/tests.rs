@@ -1168,6 +1168,8 @@ fn forgetting_what_is_calm_costs_each_fault_of_a_storm_a_few_looks() {
     let mut desk = Desk::new(Rules::default());
     for number in 0..faults {
         desk.find(Finding::Present(fault(&format!("t{number}"))));
+        // More at once would not be taken up.
+        desk.now += Duration::from_secs(1);
     }
     assert_eq!(desk.engine.flaps.len(), faults, "those that are open are remembered");
     let looks = desk.engine.flaps_looked_at;

@@ -199,23 +199,23 @@ pub(in crate::plugin) fn cut(mut text: String, most: usize) -> String {
 }
 
 fn written_out(mut text: String, may_stay: impl Fn(char) -> bool) -> String {
-    let is_cut = text.len() > limits::TEXT;
-    if is_cut {
-        let cut = (0..=limits::TEXT).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-        text.truncate(cut);
-    }
     let deceives = |c: char| (c.is_control() || is_invisible(c)) && !may_stay(c);
     if text.contains(deceives) {
-        let mut out = String::with_capacity(text.len() + 16);
+        let mut out = String::with_capacity(text.len().min(limits::TEXT) + 16);
         for c in text.chars() {
-            if deceives(c) { out.extend(c.escape_default()) } else { out.push(c) }
+            if deceives(c) {
+                out.extend(c.escape_default())
+            } else {
+                out.push(c)
+            }
+            // More is cut in any case.
+            if out.len() > limits::TEXT {
+                break;
+            }
         }
         text = out;
     }
-    if is_cut {
-        text.push('…');
-    }
-    text
+    cut(text, limits::TEXT)
 }
 
 /// Characters that take no room, turn the direction of what follows, or separate lines: they make a name look like another.

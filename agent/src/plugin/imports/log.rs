@@ -8,10 +8,11 @@ use crate::plugin::limits::{self, Limits};
 
 impl Log for Host {
     fn write(&mut self, level: Level, message: String, fields: Vec<Attribute>) -> wasmtime::Result<()> {
-        let mut line = one_line(message);
         if matches!(level, Level::Error) {
-            self.last_words = Some(line.clone());
+            // Its lines are joined when it is told.
+            self.last_words = Some(text(message.clone()));
         }
+        let mut line = one_line(message);
         fields.iter().take(limits::ATTRIBUTES).for_each(|field| line.push_str(&one_line(show(field))));
         let Some(dropped) = self.log.admit(line.len(), Instant::now()) else { return Ok(()) };
         self.timed(|host, _| {
@@ -104,7 +105,7 @@ mod tests {
     fn a_message_of_several_lines_is_one() {
         assert_eq!(
             one_line("gone\n2026-01-01 ERROR salve: forged\x1b[2J".into()),
-            "gone 2026-01-01 ERROR salve: forged [2J"
+            "gone\\n2026-01-01 ERROR salve: forged\\u{1b}[2J"
         );
     }
 
