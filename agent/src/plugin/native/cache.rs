@@ -226,6 +226,8 @@ fn private(path: &Path, directory: bool) -> Result<(), String> {
 mod tests {
     use super::*;
 
+    type Tamper<'a> = &'a dyn Fn(Vec<u8>) -> Vec<u8>;
+
     fn put(cache: &Cache, digest: &str, code: &[u8]) -> File {
         let native = cache.begin(digest).unwrap();
         let Native::Cached(mut entry) = native else { panic!("an entry of the cache") };
@@ -269,7 +271,7 @@ mod tests {
         put(&other, &digest('a'), b"native");
         put(&cache, &digest('b'), b"native");
         let code = b"native code of some length";
-        let tamper: [(&str, &dyn Fn(Vec<u8>) -> Vec<u8>); 6] = [
+        let tamper: [(&str, Tamper<'_>); 6] = [
             ("a flipped bit", &|mut it| {
                 it[3] ^= 1;
                 it
