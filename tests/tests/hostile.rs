@@ -78,7 +78,7 @@ const STORMS: &[Case] = &[
     ("findings-too-many", &[Log(&["`detect`", "1000 findings"])]),
     ("flood-evidence", &[InIncident("scratch", "escalated", &["see for yourself"])]),
     ("findings-flap", &[Status(&["incidents"])]),
-    ("state-keys", &[Log(&["there are 256 keys already"])]),
+    ("state-keys", &[Log(&["there would be", "at most 4194304"])]),
     ("state-sizes", &[Log(&["a key of 1000 bytes"]), Log(&["a value of 524288 bytes"])]),
 ];
 
@@ -168,7 +168,7 @@ const FORGED: &[Case] = &[
     ("core-lying-code", &[Status(&["does not compile"])]),
     ("core-huge-memory", &[Status(&["memory"])]),
     ("core-huge-table", &[Status(&["table"])]),
-    ("core-table-growth", &[Status(&["memory"])]),
+    ("core-table-growth", &[Status(&["a table of more than"])]),
     ("core-start-loops", &[Status(&["CPU"])]),
     ("core-claims-list", &[Status(&["`detect`"])]),
     ("core-start-traps", &[Status(&["unreachable"])]),
