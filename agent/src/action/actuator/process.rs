@@ -296,7 +296,7 @@ mod tests {
         let gone = signal(proc(), &polite.action("process.signal", &[])).await.unwrap_err();
         assert!(gone.contains("has ended and waits for its parent"), "{gone}");
 
-        let stubborn = Victim::run("trap '' TERM; echo; while :; do sleep 1000; done");
+        let stubborn = Victim::run("trap '' TERM; echo; while :; do sleep 1000 >/dev/null 2>&1; done");
         let detail =
             signal(proc(), &stubborn.action("process.signal", &[("grace_ms", Value::Integer(50))])).await.unwrap();
         assert!(detail.contains("did not end within 50 ms of SIGTERM and was killed"), "{detail}");
