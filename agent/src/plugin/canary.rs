@@ -24,6 +24,8 @@ pub(super) type Key = (String, String);
 /// What a canary works with.
 pub(super) struct Setup {
     pub policy: Arc<str>,
+    /// The name that it listens under: no policy's, and of this trial alone.
+    pub listener: Arc<str>,
     pub router: Arc<Router>,
     pub clock: Arc<dyn Clock>,
     pub limits: Limits,
@@ -64,8 +66,7 @@ pub(super) async fn run(
     subscription: Subscription,
 ) -> Result<Passed, String> {
     let mailbox = Arc::new(Mailbox::bounded(setup.limits.mailbox_readings, setup.limits.mailbox_events));
-    // No policy can have this name: those of policies are names of files.
-    let name: Arc<str> = format!("{}/canary", setup.policy).into();
+    let name = setup.listener.clone();
     let mut rhythm = Rhythm::new(subscription.every, Instant::now());
     setup.router.subscribe(name.clone(), subscription, mailbox.clone());
     let router = setup.router.clone();
