@@ -2,9 +2,11 @@
 
 mod cost;
 
+use jsonschema::PatternOptions;
 use jsonschema::error::ValidationErrorKind;
 
 use super::contract::Description;
+use super::limits;
 use crate::config::{ConfigError, Policy, unknown_key};
 
 /// Checks it; the error names the place in the policy's file.
@@ -15,7 +17,10 @@ pub(super) fn check(policy: &Policy, description: &Description) -> Result<(), Co
     let broken = |error: String| policy.config_error(&[], &format!("the plugin's schema is not valid: {error}"));
     let schema = serde_json::from_str(&description.config_schema).map_err(|error| broken(error.to_string()))?;
     cost::check(&schema).map_err(broken)?;
-    let validator = jsonschema::validator_for(&schema).map_err(|error| broken(error.to_string()))?;
+    // Without backtracking, and no larger than those of selectors: both are compiled while others wait.
+    let patterns = PatternOptions::regex().size_limit(limits::LARGE_PATTERN).dfa_size_limit(limits::LARGE_PATTERN);
+    let validator = jsonschema::options().with_pattern_options(patterns).build(&schema);
+    let validator = validator.map_err(|error| broken(error.to_string()))?;
     let Some(error) = validator.iter_errors(&policy.config).next() else {
         return Ok(());
     };
@@ -42,25 +47,8 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_schema_that_refers_to_itself_does_no_harm() {
-        for schema in [r##"{"$ref":"#"}"##, r##"{"allOf":[{"$ref":"#"}]}"##] {
-            let description = Description {
-                name: "p".into(),
-                version: "1".into(),
-                summary: String::new(),
-                config_schema: schema.into(),
-                wants: vec![],
-            };
-            let policy = Policy::parse(Path::new("web.toml"), "plugin = \"p\"").unwrap();
-            let _ = check(&policy, &description);
-        }
-    }
-
-    #[test]
-    fn an_error_names_the_line_of_the_key() {
-        let schema = r#"{"type":"object","additionalProperties":false,
-            "properties":{"services":{"type":"array","items":{"type":"string"}}}}"#;
+    /// What becomes of a policy's text under this schema.
+    fn checked(schema: &str, text: &str) -> Result<(), String> {
         let description = Description {
             name: "p".into(),
             version: "1".into(),
@@ -68,10 +56,36 @@ mod tests {
             config_schema: schema.into(),
             wants: vec![],
         };
-        let check_text = |text: &str| {
-            let policy = Policy::parse(Path::new("web.toml"), text).unwrap();
-            check(&policy, &description).map_err(|error| error.to_string())
-        };
+        let policy = Policy::parse(Path::new("web.toml"), text).unwrap();
+        check(&policy, &description).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_schema_that_refers_to_itself_does_no_harm() {
+        for schema in [r##"{"$ref":"#"}"##, r##"{"allOf":[{"$ref":"#"}]}"##] {
+            let error = checked(schema, "plugin = \"p\"").unwrap_err();
+            assert!(error.contains("refers to itself"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_checks_and_one_that_explodes_is_refused() {
+        let schema = |pattern: &str| format!(r#"{{"properties":{{"name":{{"pattern":"{pattern}"}}}}}}"#);
+        let text = "plugin = \"p\"\n[config]\nname = \"web1\"";
+        checked(&schema("^[a-z]+[0-9]$"), text).unwrap();
+        let error = checked(&schema("^[a-z]+$"), text).unwrap_err();
+        assert!(error.starts_with("web.toml:3:1: [config].name: "), "{error}");
+        let error = checked(&schema("(?:\\\\w{100}){100}"), text).unwrap_err();
+        assert!(error.contains("the plugin's schema is not valid"), "{error}");
+        // What only a backtracking engine understands may take for ever.
+        assert!(checked(&schema("(a+)\\\\1"), text).unwrap_err().contains("not valid"));
+    }
+
+    #[test]
+    fn an_error_names_the_line_of_the_key() {
+        let schema = r#"{"type":"object","additionalProperties":false,
+            "properties":{"services":{"type":"array","items":{"type":"string"}}}}"#;
+        let check_text = |text: &str| checked(schema, text);
         check_text("plugin = \"p\"\n[config]\nservices = [\"a\"]").unwrap();
         let error = check_text("plugin = \"p\"\n[config]\nservices = [\n\"a\",\n7]").unwrap_err();
         assert!(error.starts_with("web.toml:5:1: [config].services.1: 7 is not of type"), "{error}");

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};
+use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{MemfdFlags, memfd_create};
-use rustix::process::Signal;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 
 use super::super::limits;
 
@@ -115,18 +116,13 @@ impl Helper {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(not_run)?;
-        let said = match child.stderr.take() {
-            Some(stderr) => listen(stderr, Instant::now() + limits::COMPILE_WALL).map_err(not_run),
-            None => Ok(Some(String::new())),
-        };
-        let status = match &said {
-            Ok(Some(_)) => child.wait().map_err(not_run)?,
-            // It closes its end only by ending.
-            _ => kill(&mut child).map_err(not_run)?,
-        };
-        match said? {
-            Some(said) => verdict(&program, status, &said),
-            None => Err(CompileError::Limit(format!("{} s", limits::COMPILE_WALL.as_secs()))),
+        match attend(&mut child, Instant::now() + limits::COMPILE_WALL) {
+            Ok(Some((status, said))) => verdict(&program, status, &said),
+            unfinished => {
+                kill(&mut child).map_err(not_run)?;
+                unfinished.map_err(not_run)?;
+                Err(CompileError::Limit(format!("{} s", limits::COMPILE_WALL.as_secs())))
+            }
         }
     }
 
@@ -145,27 +141,47 @@ impl Helper {
     }
 }
 
-/// What it says until it ends; none if it does not end by the deadline.
+/// How it ends and what it says until then; none if it does not end by the deadline.
+fn attend(child: &mut Child, deadline: Instant) -> std::io::Result<Option<(ExitStatus, String)>> {
+    let said = match child.stderr.take() {
+        Some(stderr) => listen(stderr, deadline)?,
+        None => Some(String::new()),
+    };
+    let Some(said) = said else { return Ok(None) };
+    // It has closed its end, which is not yet to end.
+    let pid = Pid::from_child(child);
+    let process = pidfd_open(pid, PidfdFlags::empty())?;
+    Ok(if is_readable(&process, deadline)? { Some((child.wait()?, said)) } else { None })
+}
+
+/// What is said until the other end closes; none if that is not by the deadline.
 fn listen(mut stderr: ChildStderr, deadline: Instant) -> std::io::Result<Option<String>> {
     let mut said = Vec::new();
     let mut buffer = [0; 4096];
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Ok(None);
-        }
-        let timeout = left.min(Duration::from_secs(3600)).try_into().map_err(std::io::Error::other)?;
-        match poll(&mut [PollFd::new(&stderr, PollFlags::IN)], Some(&timeout)) {
-            Ok(0) | Err(rustix::io::Errno::INTR) => continue,
-            Ok(_) => {}
-            Err(error) => return Err(error.into()),
-        }
+    while is_readable(&stderr, deadline)? {
         let count = stderr.read(&mut buffer)?;
         if count == 0 {
             return Ok(Some(String::from_utf8_lossy(&said).into_owned()));
         }
         let room = usize::try_from(SAID).unwrap_or(usize::MAX).saturating_sub(said.len());
         said.extend(buffer.iter().take(count.min(room)));
+    }
+    Ok(None)
+}
+
+/// Waits until there is something to read; false if that is not by the deadline.
+fn is_readable(file: &impl AsFd, deadline: Instant) -> std::io::Result<bool> {
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(false);
+        }
+        let timeout = left.min(Duration::from_secs(3600)).try_into().map_err(std::io::Error::other)?;
+        match poll(&mut [PollFd::new(file, PollFlags::IN)], Some(&timeout)) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => {}
+            Ok(_) => return Ok(true),
+            Err(error) => return Err(error.into()),
+        }
     }
 }
 
@@ -263,5 +279,15 @@ mod tests {
         let mut child = Command::new("sh").args(["-c", "yes >&2"]).stderr(Stdio::piped()).spawn().unwrap();
         assert_eq!(listen(child.stderr.take().unwrap(), Instant::now() + Duration::from_millis(50)).unwrap(), None);
         kill(&mut child).unwrap();
+    }
+
+    #[test]
+    fn one_that_falls_silent_and_stays_is_waited_for_no_longer_than_to_the_deadline() {
+        let run = |script: &str| Command::new("sh").args(["-c", script]).stderr(Stdio::piped()).spawn().unwrap();
+        let mut silent = run("exec 2>&-; exec sleep infinity");
+        assert_eq!(attend(&mut silent, Instant::now() + Duration::from_millis(200)).unwrap(), None);
+        kill(&mut silent).unwrap();
+        let (status, said) = attend(&mut run("echo oh >&2; exit 3"), Instant::now() + limits::COMPILE_WALL).unwrap().unwrap();
+        assert_eq!((status.code(), said.as_str()), (Some(3), "oh\n"));
     }
 }

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
+use super::super::limits;
+
 /// How many schemas one value may have to be checked against. A schema that is derived from Rust types needs a few dozen.
 const MOST: u64 = 10_000;
 /// How many of these may lead from one to the next.
@@ -20,7 +22,25 @@ const NOT_FOLLOWED: [&str; 5] = ["$id", "id", "$dynamicRef", "$recursiveRef", "$
 /// Refuses a schema that refers to anything outside of itself, or takes too long.
 pub(super) fn check(schema: &Value) -> Result<(), String> {
     let mut costs = Costs { root: schema, known: HashMap::new(), depth: 0 };
-    each(schema, &mut |schema| costs.of(schema).map(drop))
+    let mut patterns = 0;
+    each(schema, &mut |schema| {
+        for pattern in patterns_of(schema) {
+            patterns += pattern.len();
+            if pattern.len() > limits::EXPRESSION {
+                return Err(format!("a pattern in it has {} bytes; at most {} are allowed", pattern.len(), limits::EXPRESSION));
+            }
+        }
+        if patterns > limits::EXPRESSIONS {
+            return Err(format!("the patterns in it have more than {} bytes together", limits::EXPRESSIONS));
+        }
+        costs.of(schema).map(drop)
+    })
+}
+
+/// Everything in one value that may be a regular expression, which somebody will compile.
+fn patterns_of(schema: &Value) -> impl Iterator<Item = &str> {
+    let keys = schema.get("patternProperties").and_then(Value::as_object);
+    schema.get("pattern").and_then(Value::as_str).into_iter().chain(keys.into_iter().flatten().map(|(key, _)| key.as_str()))
 }
 
 /// Everything in a schema that may be one: more than is, which costs little.
@@ -117,6 +137,17 @@ mod tests {
         }
         assert!(refused(json!({"$ref": "#/nowhere"})).contains("not there"));
         assert!(refused(json!({"$id": "http://x/", "$ref": "y"})).contains("not supported"));
+    }
+
+    #[test]
+    fn patterns_that_are_too_long_are_refused() {
+        let long = "a".repeat(limits::EXPRESSION + 1);
+        check(&json!({"properties": {"name": {"pattern": "^[a-z]+$"}}})).unwrap();
+        for schema in [json!({"items": {"pattern": long}}), json!({"patternProperties": {long.clone(): true}})] {
+            assert!(check(&schema).unwrap_err().contains("a pattern in it has 4097 bytes"));
+        }
+        let many: Vec<Value> = (0..20).map(|_| json!({"pattern": "a".repeat(limits::EXPRESSION)})).collect();
+        assert!(check(&json!({"items": {"enum": many}})).unwrap_err().contains("more than 65536 bytes together"));
     }
 
     #[test]
