@@ -45,7 +45,7 @@ const LOOPS: &[Case] = &[
     ("loop-diagnose", &[Status(&["`diagnose`", "CPU"]), Log(&["`diagnose`", "CPU"])]),
     ("loop-recover", &[Status(&["`recover`", "CPU"]), Log(&["`recover`", "CPU"])]),
     ("loop-verify", &[Status(&["`verify`", "CPU"]), Log(&["`verify`", "CPU"])]),
-    ("loop-every-millisecond", &[Nothing]),
+    ("loop-every-millisecond", &[Log(&["of a core", "called later"])]),
     ("time-bomb-loop", &[Status(&["`detect`", "CPU"])]),
     ("trap-verify", &[Log(&["`verify`", "unreachable"]), InIncident("scratch", "deferred|escalated", &["`verify`"])]),
     ("sleep", &[Status(&["`detect`", "must not wait"])]),

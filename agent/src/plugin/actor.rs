@@ -6,10 +6,11 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::{JoinHandle, block_in_place};
 use tokio::time::Instant;
 
+use super::allowance::{Allowance, thread_cpu};
 use super::instance::{CallError, Instance};
 use super::limits::Limits;
 use super::quarantine::Quarantines;
@@ -25,7 +26,7 @@ use crate::signal::{Batch, Mailbox, Router, Subscription};
 const AILING: u32 = 3;
 
 /// Makes a fresh instance of the same plugin under the same policy, configured.
-pub(super) type Build = Box<dyn Fn() -> Result<(Instance, Subscription), String> + Send + Sync>;
+pub(super) type Build = Arc<dyn Fn() -> Result<(Instance, Subscription), String> + Send + Sync>;
 
 /// Who an actor is and what it works with.
 pub(super) struct Setup {
@@ -41,6 +42,8 @@ pub(super) struct Setup {
     pub limits: Limits,
     pub supervision: Supervision,
     pub quarantines: Arc<Quarantines>,
+    /// Held by whoever's calls take long.
+    pub heavy: Arc<Semaphore>,
 }
 
 /// What an actor begins with.
@@ -81,6 +84,8 @@ impl Handle {
             board: board.clone(),
             undecided: Vec::new(),
             supervisor: Supervisor::new(setup.supervision),
+            allowance: Allowance::new(setup.limits.cpu_share, setup.clock.now().mono),
+            is_held_back: false,
             has_told: false,
             setup,
             inbox,
@@ -112,6 +117,9 @@ struct Actor {
     /// Verify questions the plugin has not decided yet.
     undecided: Vec<Question>,
     supervisor: Supervisor,
+    allowance: Allowance,
+    /// Whether it had to wait for CPU time of its own, and that was told.
+    is_held_back: bool,
     /// Whether a person was told that it fails again and again.
     has_told: bool,
     inbox: mpsc::UnboundedReceiver<Message>,
@@ -126,6 +134,9 @@ enum Next {
     SitOut(Quarantine),
     Stop,
 }
+
+/// The actor is to stop.
+struct Stopped;
 
 /// A strike that ends an instance.
 struct Struck {
@@ -198,6 +209,7 @@ impl Actor {
                 },
                 () = sleep_until([next, healthy].into_iter().flatten().min()) => None,
             };
+            let Ok(_turn) = self.turn().await else { return None };
             let is_due = rhythm.call(Instant::now());
             // What is new goes first, so that a question is answered on the latest knowledge.
             let now = self.setup.clock.now().wall;
@@ -280,7 +292,7 @@ impl Actor {
     /// Calls the guest on this thread; tokio moves its other tasks elsewhere meanwhile. The outer error ends the instance,
     /// the inner one is an answer that cannot be accepted: a strike as well, but the instance is as good as before.
     fn call<T>(&mut self, call: impl FnOnce() -> Result<T, CallError>) -> Result<Result<T, String>, Struck> {
-        let result = block_in_place(call);
+        let result = self.spend(call);
         self.board.update(|board| board.calls += 1);
         let error = match result {
             Ok(answer) => return Ok(Ok(answer)),
@@ -296,6 +308,50 @@ impl Actor {
         }
         tracing::warn!(policy = &*self.setup.policy, "{reason}");
         Ok(Err(reason))
+    }
+
+    /// Waits until it is this plugin's turn to take CPU time; those whose calls are short or seldom do not wait. The permit is
+    /// held during the calls. The error is that the actor is to stop.
+    async fn turn(&mut self) -> Result<Option<OwnedSemaphorePermit>, Stopped> {
+        let now = self.setup.clock.now().mono;
+        if let Some(wait) = self.allowance.wait(now) {
+            self.hold_back();
+            tokio::select! {
+                biased;
+                _ = &mut self.stopped => return Err(Stopped),
+                () = tokio::time::sleep(wait) => {}
+            }
+        } else if self.allowance.is_full() {
+            self.is_held_back = false;
+        }
+        if !self.allowance.is_heavy() && self.supervisor.streak() == 0 {
+            return Ok(None);
+        }
+        tokio::select! {
+            biased;
+            _ = &mut self.stopped => Err(Stopped),
+            permit = self.setup.heavy.clone().acquire_owned() => Ok(permit.ok()),
+        }
+    }
+
+    fn hold_back(&mut self) {
+        if !std::mem::replace(&mut self.is_held_back, true) {
+            let percent = self.setup.limits.cpu_share;
+            let reason = format!("used more than {percent} % of a core and is called later (`cpu-share` in [limits])");
+            tracing::warn!(policy = &*self.setup.policy, sha256 = &*self.setup.digest, "{reason}");
+            self.board.update(|board| board.last_error = Some(reason));
+        }
+    }
+
+    /// Runs the plugin on this thread, and takes note of what that costs.
+    fn spend<T>(&mut self, run: impl FnOnce() -> T) -> T {
+        let (result, used) = block_in_place(|| {
+            let before = thread_cpu();
+            let result = run();
+            (result, thread_cpu().saturating_sub(before))
+        });
+        self.allowance.spend(used, self.setup.clock.now().mono);
+        result
     }
 
     fn strike(&mut self, reason: &str) -> Sentence {
@@ -383,7 +439,9 @@ impl Actor {
     /// Makes a new instance.
     async fn make(&mut self) -> Next {
         self.stands(InstanceState::Loading);
-        match block_in_place(&self.setup.build) {
+        let Ok(_turn) = self.turn().await else { return Next::Stop };
+        let build = self.setup.build.clone();
+        match self.spend(|| build()) {
             Ok((instance, subscription)) => Next::Serve(Box::new(instance), subscription),
             Err(reason) => {
                 let sentence = self.strike(&reason);

@@ -1,12 +1,11 @@
 //! One plugin under one policy: a store with exactly one instance in it, and the six calls of the contract.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
 use sha2::{Digest, Sha256};
 use wasmtime::{Store, StoreContextMut, Trap, UpdateDeadline};
 
+use super::allowance::thread_cpu;
 use super::contract::bindings::Plugin;
 use super::contract::bindings::exports::salve::plugin::remediator::Guest;
 use super::contract::{self, Description, Weigh};
@@ -175,11 +174,6 @@ fn look_at_clock(mut store: StoreContextMut<'_, Host>) -> wasmtime::Result<Updat
         return Err(Trap::Interrupt.into());
     }
     Ok(UpdateDeadline::Continue(1))
-}
-
-fn thread_cpu() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 /// What happened, in the operator's words: what, the guest's own last words, and where in it.

@@ -115,6 +115,9 @@ table! {
     /// CPU time of one call. One with 50 readings takes 2 µs. Counted on the calling thread, so a plugin does not pay for a
     /// loaded host.
     call_cpu: Duration = "call-cpu" Time Policy, default 100, from 20, to 2_000, beyond "the call is stopped: a strike";
+    /// CPU time of all calls, in percent of one core; ten seconds' worth at once. Calls that take longer than 2 ms besides
+    /// wait for each other, whatever plugin they are of.
+    cpu_share: usize = "cpu-share" Count Policy, default 25, from 1, to 100, beyond "it is called later, and that is told";
     /// Wall time of one host function (`files.largest`, `state.set` while others write).
     host_call: Duration = "host-call" Time Policy, default 500, from 1, to 5_000,
         beyond "the function answers with an error, or the call ends where the contract knows none: a strike";
@@ -240,6 +243,9 @@ pub const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
 /// So many seconds' worth of log lines and bytes may be written at once.
 pub const LOG_BURST: usize = 10;
+
+/// So much time's worth of CPU time may be used at once.
+pub const CPU_BURST: Duration = Duration::from_secs(10);
 
 /// Files in one answer of `files.largest`.
 pub const FILES: usize = 1000;

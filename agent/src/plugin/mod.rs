@@ -2,6 +2,7 @@
 
 mod actor;
 mod admission;
+mod allowance;
 mod canary;
 mod contract;
 mod directory;

@@ -74,6 +74,8 @@ pub struct Fleet {
     loads: JoinSet<Load>,
     at_once: Arc<Semaphore>,
     last_load: u64,
+    /// Held by the one whose calls take long.
+    heavy: Arc<Semaphore>,
     /// Who signed the good versions, where signatures are wanted.
     signers: BTreeMap<String, Signer>,
     /// Plugins that wait for a policy that pins them, with what was pinned when that was last looked at.
@@ -118,6 +120,7 @@ impl Fleet {
             loads: JoinSet::new(),
             at_once: Arc::new(Semaphore::new(limits::LOADS)),
             last_load: 0,
+            heavy: Arc::new(Semaphore::new(1)),
             signers: BTreeMap::new(),
             unpinned: BTreeMap::new(),
             policies: BTreeMap::new(),
@@ -269,7 +272,7 @@ impl Fleet {
             None => self
                 .trust
                 .check_pin(&policy, &loaded.digest)
-                .and_then(|()| block_in_place(&build))
+                .and_then(|()| block_in_place(&*build))
                 .map(|(instance, told)| Start::Running(Box::new(instance), told)),
         };
         match start {
@@ -299,6 +302,7 @@ impl Fleet {
                         limits: policy.limits,
                         supervision: self.parts.supervision,
                         quarantines: self.parts.quarantines.clone(),
+                        heavy: self.heavy.clone(),
                     },
                     start,
                 );
@@ -329,7 +333,7 @@ impl Fleet {
     fn builder(&self, policy: Arc<Policy>, loaded: Arc<Loaded>) -> Build {
         let (sandbox, interfaces, clock) =
             (self.parts.sandbox.clone(), self.parts.interfaces.clone(), self.parts.clock.clone());
-        Box::new(move || configured(&sandbox, &policy, &loaded, interfaces.clone(), clock.as_ref()))
+        Arc::new(move || configured(&sandbox, &policy, &loaded, interfaces.clone(), clock.as_ref()))
     }
 
     /// A policy whose plugin is not there.
