@@ -6,15 +6,18 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use common::{at, bytes, load, sandbox};
-use salve::clock::{Clock, SystemClock};
-use salve::config::{Access, Supervision, Upgrade};
-use salve::incident::ledger::{Ledger, Quota};
+use salve::clock::SystemClock;
+use salve::config::{Access, Policy, Supervision, Upgrade};
+use salve::incident::ledger::{Ledger, PluginState, Quota, StateOwner};
 use salve::incident::{Attempt, Fault, Finding, Incident, Input, Question, Recovery, Severity, Topic, Verdict};
-use salve::plugin::{CallError, Fleet, Instance, Interfaces, Limits, LoadError, Loaded, Parts, Quarantines, Sandbox};
+use salve::plugin::{
+    CallError, Fleet, Instance, Interfaces, Limits, LoadError, Loaded, Parts, Quarantines, Sandbox, configured,
+};
 use salve::service::command::CommandSpec;
 use salve::service::{ActiveState, ManagerKind, ServiceStatus, Services, StatusTable};
 use salve::signal::{Batch, History, Router, Sample, Selector, SeriesName, Subscription, Value};
@@ -370,6 +373,21 @@ async fn a_plugin_sees_what_a_service_needs() {
     assert_eq!(look("web", nothing()), "");
 }
 
+/// What a fleet works with that tells this engine.
+fn parts(interfaces: Interfaces, engine: tokio::sync::mpsc::Sender<Input>) -> Parts {
+    Parts {
+        sandbox: sandbox().clone(),
+        interfaces,
+        router: Arc::default(),
+        clock: Arc::new(SystemClock::new()),
+        engine,
+        limits: Limits::default(),
+        supervision: Supervision::default(),
+        quarantines: Arc::new(Quarantines::new([])),
+        upgrade: Upgrade::default(),
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_is_asked_again_and_again_is_still_called_for_what_is_due() {
     let directory = tempfile::tempdir().unwrap();
@@ -383,13 +401,7 @@ async fn one_that_is_asked_again_and_again_is_still_called_for_what_is_due() {
         "plugin = \"reader\"\n[config]\nservice = \"demo\"\nevery = \"1200ms\"\n[grant]\nread = [\"services\"]\n";
     std::fs::write(policies.join("test.toml"), policy).unwrap();
     let (engine, mut inputs) = tokio::sync::mpsc::channel(64);
-    let (clock, router, interfaces): (Arc<dyn Clock>, _, _) = (Arc::new(SystemClock::new()), Arc::default(), nothing());
-    let (limits, supervision) = (Limits::default(), Supervision::default());
-    let quarantines = Arc::new(Quarantines::new([]));
-    let sandbox = sandbox().clone();
-    let upgrade = Upgrade::default();
-    let parts = Parts { sandbox, interfaces, router, clock, engine, limits, supervision, quarantines, upgrade };
-    let fleet = Fleet::new(parts, plugins, policies);
+    let fleet = Fleet::new(parts(nothing(), engine), plugins, policies);
     let ask = fleet.ask();
     tokio::spawn(fleet.run());
     let mut next = async || {
@@ -401,6 +413,112 @@ async fn one_that_is_asked_again_and_again_is_still_called_for_what_is_due() {
         let input = next().await;
         let Input::Found { findings, .. } = &input else { panic!("it never decides: {input:?}") };
         assert_eq!(findings.len(), 1);
+    }
+}
+
+/// What version 0.9 of `migrant` left for the policy `test`.
+fn left_behind(tally: &str) -> (tempfile::TempDir, Arc<PluginState>) {
+    let directory = tempfile::tempdir().unwrap();
+    let state = Arc::new(Ledger::open(directory.path()).unwrap().plugin_state().unwrap());
+    leave(&state, "migrant", tally);
+    (directory, state)
+}
+
+fn leave(state: &PluginState, plugin: &str, tally: &str) {
+    let quota = Quota::default();
+    state.set("test", "tally", json!(tally).to_string().as_bytes(), &quota).unwrap();
+    let owner = StateOwner { plugin: plugin.to_owned(), version: "0.9.0".to_owned() };
+    state.hand_over("test", &owner, None, &quota).unwrap();
+}
+
+/// Every key of the policy `test` with its value, and the version that used it last.
+fn kept(state: &PluginState) -> (Vec<String>, String) {
+    let quota = Quota::default();
+    let pair = |key: &String| {
+        let value = state.get("test", key, &quota).unwrap().unwrap();
+        format!("{key} {}", String::from_utf8(value).unwrap())
+    };
+    let keys = state.keys("test", &quota).unwrap();
+    (keys.iter().map(pair).collect(), state.owner("test", &quota).unwrap().unwrap().version)
+}
+
+fn kept_is(state: &PluginState, pairs: &[&str], version: &str) {
+    assert_eq!(kept(state), (pairs.iter().map(|pair| (*pair).to_owned()).collect(), version.to_owned()));
+}
+
+#[test]
+fn a_new_version_converts_what_an_earlier_one_left_as_a_whole_or_not_at_all() {
+    let migrant = loaded("migrant");
+    let run = |state: &Arc<PluginState>, text: &str| {
+        let policy = Policy::parse(Path::new("test.toml"), &format!("plugin = \"migrant\"\n{text}")).unwrap();
+        let interfaces = Interfaces { state: Some(state.clone()), ..nothing() };
+        configured(sandbox(), &policy, &migrant, interfaces, &SystemClock::new()).map(drop)
+    };
+    let (_directory, state) = left_behind("|||");
+    run(&state, "").unwrap();
+    kept_is(&state, &["count 3"], "1.0.0");
+    // Once is enough.
+    state.set("test", "tally", b"\"x\"", &Quota::default()).unwrap();
+    run(&state, "").unwrap();
+    kept_is(&state, &["count 3", "tally \"x\""], "1.0.0");
+
+    let (_directory, state) = left_behind("||x");
+    let error = run(&state, "").unwrap_err();
+    assert_eq!(error, "`migrate` refused the state that version 0.9.0 left: 'x' is no mark of version 0.9.0");
+    kept_is(&state, &["tally \"||x\""], "0.9.0");
+
+    // It converts, and cannot live with that.
+    let (_directory, state) = left_behind("|||");
+    let error = run(&state, "[config]\nleast = 4").unwrap_err();
+    assert!(error.contains("3 is less than 4"), "{error}");
+    kept_is(&state, &["tally \"|||\""], "0.9.0");
+
+    // What another plugin left is not its to convert.
+    let (_directory, state) = left_behind("|||");
+    leave(&state, "other", "||");
+    run(&state, "").unwrap();
+    kept_is(&state, &["tally \"||\""], "1.0.0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_was_stopped_for_another_to_convert_its_state_is_back_when_that_fails() {
+    let directory = tempfile::tempdir().unwrap();
+    let (plugins, policies) = (directory.path().join("plugins"), directory.path().join("policies"));
+    for folder in [&plugins, &policies] {
+        std::fs::create_dir(folder).unwrap();
+    }
+    std::fs::copy(common::file("guests", "migrant"), plugins.join("migrant.wasm")).unwrap();
+    std::fs::write(policies.join("test.toml"), "plugin = \"migrant\"\n").unwrap();
+    let (_state_directory, state) = left_behind("||");
+    let (engine, mut inputs) = tokio::sync::mpsc::channel(64);
+    let interfaces = Interfaces { state: Some(state.clone()), ..nothing() };
+    let fleet = Fleet::new(parts(interfaces, engine), plugins, policies.clone());
+    let view = fleet.view();
+    tokio::spawn(fleet.run());
+    let mut arrived = async || loop {
+        let input =
+            tokio::time::timeout(Duration::from_secs(60), inputs.recv()).await.expect("nobody arrives").unwrap();
+        if let Input::Arrived { basis, .. } = input {
+            break basis;
+        }
+    };
+    let first = arrived().await;
+    kept_is(&state, &["count 2"], "1.0.0");
+    leave(&state, "migrant", "|||");
+    let part = policies.join("part");
+    std::fs::write(&part, "plugin = \"migrant\"\n[config]\nleast = 4\n").unwrap();
+    std::fs::rename(part, policies.join("test.toml")).unwrap();
+    assert_eq!(arrived().await, first, "the same as before");
+    kept_is(&state, &["count 3"], "1.0.0");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let policy = view().policies.into_iter().next().unwrap();
+        let problem = policy.problem.unwrap_or_default();
+        if problem.contains("3 is less than 4") && policy.instance.is_some_and(|instance| instance.is_running()) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{problem}");
+        tokio::task::yield_now().await;
     }
 }
 

@@ -10,3 +10,14 @@ wit_bindgen::generate!({
     default_bindings_module: "salve_plugin_sdk::bindings",
     additional_derives: [PartialEq],
 });
+
+/// What a plugin exports besides, if it migrates.
+pub mod migrating {
+    wit_bindgen::generate!({
+        path: "../wit/0.1",
+        world: "migrating",
+        pub_export_macro: true,
+        export_macro_name: "export_migration",
+        default_bindings_module: "salve_plugin_sdk::bindings::migrating",
+    });
+}

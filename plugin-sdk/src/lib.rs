@@ -89,7 +89,7 @@ pub use event::Attributes;
 pub use glob::matches;
 pub use incident::Incident;
 pub use ladder::{Ladder, Rung};
-pub use remediator::Remediator;
+pub use remediator::{Migrate, Remediator};
 pub use remedy::Remedy;
 pub use size::HumanSize;
 

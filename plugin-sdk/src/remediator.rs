@@ -3,6 +3,15 @@ use serde::de::DeserializeOwned;
 
 use crate::{Batch, Cause, Finding, Incident, Recovery, Subscription, Verdict};
 
+/// A plugin that keeps its [`state`](crate::state) in another shape than an earlier version of it did. Exported by
+/// `export!(Type, migrate)`.
+pub trait Migrate: Remediator {
+    /// Converts what version `from` (of the crate, by its Cargo.toml) left in [`state`](crate::state). Called once, before this
+    /// version is configured in its place. What it changes counts as a whole, and only if there is no error; the error is shown
+    /// to the operator, and the earlier version goes on with what it had.
+    fn migrate(from: &str) -> Result<(), String>;
+}
+
 /// A plugin's logic. Most plugins write [`configure`](Self::configure), [`detect`](Self::detect) and
 /// [`recover`](Self::recover) only.
 ///

@@ -3,7 +3,7 @@
 use crate::batch::SeriesTable;
 use crate::bindings::salve::plugin::types::{Batch as WireBatch, Description, Incident as WireIncident};
 use crate::evidence::Evidence;
-use crate::{Batch, Cause, Finding, Incident, Recovery, Remediator, Subscription, Verdict, logging};
+use crate::{Batch, Cause, Finding, Incident, Migrate, Recovery, Remediator, Subscription, Verdict, logging};
 
 /// An instance: the author's type and what the SDK remembers for it.
 #[derive(Debug)]
@@ -82,6 +82,12 @@ impl<P: Remediator> Instance<P> {
     }
 }
 
+/// `migrate` of the contract.
+pub fn migrate<P: Migrate>(version: &str) -> Result<(), String> {
+    logging::install();
+    P::migrate(version)
+}
+
 /// What names the fault that a finding is about.
 fn key(finding: &Finding) -> (&str, &str) {
     match finding {
@@ -91,9 +97,28 @@ fn key(finding: &Finding) -> (&str, &str) {
 }
 
 /// Makes a component of a type that implements [`Remediator`]. Name, version and summary are those of the crate
-/// (`name`, `version`, `description` in its Cargo.toml).
+/// (`name`, `version`, `description` in its Cargo.toml). `export!(Type, migrate)` is for one that implements
+/// [`Migrate`](crate::Migrate) as well.
 #[macro_export]
 macro_rules! export {
+    ($plugin:ty, migrate) => {
+        $crate::export!($plugin);
+
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            use $crate::bindings::migrating::exports::salve::plugin::migration::Guest;
+
+            struct Migration;
+
+            impl Guest for Migration {
+                fn migrate(version: String) -> Result<(), String> {
+                    $crate::runtime::migrate::<$plugin>(&version)
+                }
+            }
+
+    $crate::bindings::migrating::export_migration!(Migration with_types_in $crate::bindings::migrating);
+        };
+    };
     ($plugin:ty) => {
         #[cfg(target_family = "wasm")]
         const _: () = {

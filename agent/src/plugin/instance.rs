@@ -78,18 +78,7 @@ impl Instance {
         access: &Access,
         interfaces: Interfaces,
     ) -> Result<Self, LoadError> {
-        if let Some(word) = loaded.needs().into_iter().find(|word| !access.read.contains(*word)) {
-            let interface = GRANTABLE.iter().find(|(_, granted)| *granted == word).map_or(word, |(name, _)| name);
-            return Err(LoadError::NotGranted { interface: interface.to_owned(), word: word.to_owned() });
-        }
-        // The same plugin under the same policy draws the same numbers: a replay decides as the live run did.
-        let seed = Sha256::new().chain_update(&*loaded.digest).chain_update(&*policy).finalize().into();
-        let mut store = Store::new(sandbox.engine(), Host::new(policy, interfaces, access.files.clone(), seed, limits));
-        store.limiter(|host| &mut host.store);
-        store.set_hostcall_fuel(limits.transfer);
-        store.epoch_deadline_callback(look_at_clock);
-        // The deadline is absolute: it is set anew before everything that runs guest code.
-        store.set_epoch_deadline(1);
+        let mut store = store(limits, sandbox, loaded, policy, access, interfaces)?;
         let busy = sandbox.busy();
         let bindings = loaded.linked.instantiate(&mut store);
         drop(busy);
@@ -149,18 +138,54 @@ impl Instance {
         at: Timestamp,
         call: impl FnOnce(&Guest, &mut Store<Host>) -> wasmtime::Result<T>,
     ) -> Result<T, CallError> {
-        self.store.data_mut().begin(at);
-        self.store.set_epoch_deadline(1);
-        let busy = self.sandbox.busy();
-        let result = call(self.bindings.salve_plugin_remediator(), &mut self.store);
-        drop(busy);
-        let answer = result.map_err(|error| {
-            tracing::debug!(policy = &*self.store.data().policy, "`{name}` trapped: {error:?}");
-            CallError::Trapped { call: name, reason: explain(&error, self.store.data_mut()) }
-        })?;
+        let guest = self.bindings.salve_plugin_remediator();
+        let answer = call_within(&self.sandbox, &mut self.store, name, at, |store| call(guest, store))?;
         accept(name, contract::not_too_heavy(&answer, self.limits()))?;
         Ok(answer)
     }
+}
+
+/// What an instance of a plugin lives in.
+pub(super) fn store(
+    limits: &Limits,
+    sandbox: &Sandbox,
+    loaded: &Loaded,
+    policy: Arc<str>,
+    access: &Access,
+    interfaces: Interfaces,
+) -> Result<Store<Host>, LoadError> {
+    if let Some(word) = loaded.needs().into_iter().find(|word| !access.read.contains(*word)) {
+        let interface = GRANTABLE.iter().find(|(_, granted)| *granted == word).map_or(word, |(name, _)| name);
+        return Err(LoadError::NotGranted { interface: interface.to_owned(), word: word.to_owned() });
+    }
+    // The same plugin under the same policy draws the same numbers: a replay decides as the live run did.
+    let seed = Sha256::new().chain_update(&*loaded.digest).chain_update(&*policy).finalize().into();
+    let mut store = Store::new(sandbox.engine(), Host::new(policy, interfaces, access.files.clone(), seed, limits));
+    store.limiter(|host| &mut host.store);
+    store.set_hostcall_fuel(limits.transfer);
+    store.epoch_deadline_callback(look_at_clock);
+    // The deadline is absolute: it is set anew before everything that runs guest code.
+    store.set_epoch_deadline(1);
+    Ok(store)
+}
+
+/// Runs a guest's code within the limits of its store.
+pub(super) fn call_within<T>(
+    sandbox: &Sandbox,
+    store: &mut Store<Host>,
+    name: &'static str,
+    at: Timestamp,
+    call: impl FnOnce(&mut Store<Host>) -> wasmtime::Result<T>,
+) -> Result<T, CallError> {
+    store.data_mut().begin(at);
+    store.set_epoch_deadline(1);
+    let busy = sandbox.busy();
+    let result = call(store);
+    drop(busy);
+    result.map_err(|error| {
+        tracing::debug!(policy = &*store.data().policy, "`{name}` trapped: {error:?}");
+        CallError::Trapped { call: name, reason: explain(&error, store.data_mut()) }
+    })
 }
 
 /// What the ticker leads to: a look at the CPU time this thread has used since the first look of the call. The epoch only

@@ -18,6 +18,8 @@ use crate::config::Access;
 
 /// The interface that makes a component a plugin.
 const REMEDIATOR: &str = "salve:plugin/remediator@";
+/// The interface of one that converts what earlier versions kept.
+const MIGRATION: &str = "salve:plugin/migration@";
 /// The line of the contract this agent speaks.
 const LINE: &str = "0.1.";
 /// How a component begins: the magic number, then version 13 of layer 1; a core module has version 1 of layer 0.
@@ -74,6 +76,8 @@ pub struct Loaded {
     pub imports: Vec<String>,
     /// Size of the file.
     pub bytes: usize,
+    /// The interface by which it converts what earlier versions kept in `state`, if it does.
+    pub migration: Option<String>,
     /// Linked with the interfaces it needs, once for all instances: whether a policy grants them is looked at for each.
     pub(super) linked: PluginPre<Host>,
 }
@@ -99,7 +103,7 @@ impl Loaded {
         }
         let digest = hex(&Sha256::digest(bytes));
         let component = sandbox.component(&digest, bytes).map_err(|error| LoadError::Compile(error.to_string()))?;
-        check_exports(sandbox, &component)?;
+        let migration = check_exports(sandbox, &component)?;
         let imports: Vec<String> =
             component.component_type().imports(sandbox.engine()).map(|(name, _)| name.to_owned()).collect();
         let needs = needed(&imports).into_iter().map(str::to_owned).collect();
@@ -117,6 +121,7 @@ impl Loaded {
             },
             imports,
             bytes: bytes.len(),
+            migration,
             linked,
         };
         loaded.description = loaded.describe(sandbox)?;
@@ -144,7 +149,8 @@ fn needed(imports: &[String]) -> BTreeSet<&'static str> {
     GRANTABLE.iter().filter_map(needed).collect()
 }
 
-fn check_exports(sandbox: &Sandbox, component: &Component) -> Result<(), LoadError> {
+/// Checks that it is a plugin; the name of the interface by which it migrates, if it does.
+fn check_exports(sandbox: &Sandbox, component: &Component) -> Result<Option<String>, LoadError> {
     let ty = component.component_type();
     let exports: Vec<&str> = ty
         .exports(sandbox.engine())
@@ -159,7 +165,8 @@ fn check_exports(sandbox: &Sandbox, component: &Component) -> Result<(), LoadErr
         let line: Vec<&str> = version.split('.').take(2).collect();
         return Err(LoadError::OtherLine(line.join(".")));
     }
-    Ok(())
+    let is_migration = |name: &&&str| name.strip_prefix(MIGRATION).is_some_and(|version| version.starts_with(LINE));
+    Ok(exports.iter().find(is_migration).map(|name| (*name).to_owned()))
 }
 
 /// The first bytes of something that is not WebAssembly: as text where it is some.

@@ -12,6 +12,7 @@ mod imports;
 mod instance;
 pub mod limits;
 mod loader;
+mod migration;
 mod native;
 mod quarantine;
 mod rhythm;

@@ -162,6 +162,9 @@ fn as_text(facts: &Facts<'_>, about: Option<&Description>) -> anyhow::Result<Pag
     if !statement.needs().is_empty() {
         page.line(format_args!("of which a policy has to grant: {}", statement.needs().join(", ")));
     }
+    if statement.migrates() {
+        page.line("it converts what earlier versions of it kept in `state`");
+    }
     let Some(about) = about else { return Ok(page) };
     page.gap();
     page.line("it says of itself:");

@@ -28,7 +28,7 @@ pub use alert::Alert;
 pub use error::LedgerError;
 pub use export::{Export, Exported, Tried};
 pub use outbox::{ChannelState, Delivery, Entry, Outbox, StoredNotice};
-pub use plugin_state::{PluginState, Quota};
+pub use plugin_state::{PluginState, Quota, StateOwner};
 pub use prune::Pruned;
 pub use read::{LedgerReader, Transition};
 pub use report::{Group, GroupBy, Report, Tries};

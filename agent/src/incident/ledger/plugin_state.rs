@@ -1,8 +1,8 @@
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 /// What a policy's plugin may keep, and how long it may wait for that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +37,15 @@ pub struct PluginState {
     back: Condvar,
 }
 
+/// A version of a plugin, as it describes itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateOwner {
+    /// Its name.
+    pub plugin: String,
+    /// Its version.
+    pub version: String,
+}
+
 impl PluginState {
     pub(super) fn new(connection: Connection) -> Self {
         Self { connection: Mutex::new(Some(connection)), back: Condvar::new() }
@@ -47,7 +56,8 @@ impl PluginState {
         let problem = |error: rusqlite::Error| error.to_string();
         let copy = Connection::open_in_memory().map_err(problem)?;
         copy.execute_batch(
-            "CREATE TABLE plugin_state (policy TEXT, key TEXT, value BLOB, PRIMARY KEY (policy, key)) WITHOUT ROWID",
+            "CREATE TABLE plugin_state (policy TEXT, key TEXT, value BLOB, PRIMARY KEY (policy, key)) WITHOUT ROWID;
+             CREATE TABLE plugin_state_owner (policy TEXT PRIMARY KEY, plugin TEXT, version TEXT) WITHOUT ROWID",
         )
         .map_err(problem)?;
         for key in self.keys(policy, quota)? {
@@ -55,7 +65,57 @@ impl PluginState {
             copy.execute("INSERT INTO plugin_state VALUES (?1, ?2, ?3)", params![policy, key, value])
                 .map_err(problem)?;
         }
-        Ok(Self::new(copy))
+        let copy = Self::new(copy);
+        if let Some(owner) = self.owner(policy, quota)? {
+            copy.hand_over(policy, &owner, None, quota)?;
+        }
+        Ok(copy)
+    }
+
+    /// Which version used a policy's state last.
+    pub fn owner(&self, policy: &str, quota: &Quota) -> Result<Option<StateOwner>, String> {
+        let connection = self.borrow(quota.patience)?;
+        let owner = connection
+            .prepare_cached("SELECT plugin, version FROM plugin_state_owner WHERE policy = ?1")
+            .and_then(|mut select| {
+                let read = |row: &rusqlite::Row<'_>| Ok(StateOwner { plugin: row.get(0)?, version: row.get(1)? });
+                select.query_row([policy], read).optional()
+            });
+        owner.map_err(|error| error.to_string())
+    }
+
+    /// Gives a policy's state to a version, with what it has made of it in a draft, if anything: all of that or nothing.
+    pub fn hand_over(
+        &self,
+        policy: &str,
+        owner: &StateOwner,
+        converted: Option<&Self>,
+        quota: &Quota,
+    ) -> Result<(), String> {
+        let mut rows = Vec::new();
+        if let Some(draft) = converted {
+            for key in draft.keys(policy, quota)? {
+                let value = draft.get(policy, &key, quota)?.unwrap_or_default();
+                rows.push((key, value));
+            }
+        }
+        let mut connection = self.borrow(quota.patience)?;
+        let replace = |connection: &mut Connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            if converted.is_some() {
+                transaction.execute("DELETE FROM plugin_state WHERE policy = ?1", [policy])?;
+            }
+            for (key, value) in &rows {
+                transaction.execute("INSERT INTO plugin_state VALUES (?1, ?2, ?3)", params![policy, key, value])?;
+            }
+            transaction.execute(
+                "INSERT INTO plugin_state_owner (policy, plugin, version) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (policy) DO UPDATE SET plugin = excluded.plugin, version = excluded.version",
+                [policy, &owner.plugin, &owner.version],
+            )?;
+            transaction.commit()
+        };
+        replace(&mut connection).map_err(|error| error.to_string())
     }
 
     /// The value of a key.
@@ -155,6 +215,13 @@ impl Deref for Borrowed<'_> {
     }
 }
 
+impl DerefMut for Borrowed<'_> {
+    #[expect(clippy::expect_used, reason = "it is only taken when this is dropped")]
+    fn deref_mut(&mut self) -> &mut Connection {
+        self.connection.as_mut().expect("a connection")
+    }
+}
+
 impl Drop for Borrowed<'_> {
     fn drop(&mut self) {
         *self.of.lock() = self.connection.take();
@@ -183,6 +250,27 @@ mod tests {
         assert_eq!(draft.keys("web", &quota).unwrap(), ["c"]);
         assert_eq!(state.get("web", "a", &quota).unwrap().as_deref(), Some(&b"1"[..]));
         assert_eq!(state.keys("web", &quota).unwrap(), ["a"]);
+    }
+
+    #[test]
+    fn a_state_is_handed_over_as_a_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = Ledger::open(dir.path()).unwrap().plugin_state().unwrap();
+        let quota = Quota::default();
+        let owner = |version: &str| StateOwner { plugin: "p".into(), version: version.into() };
+        state.set("web", "a", b"1", &quota).unwrap();
+        state.set("other", "a", b"1", &quota).unwrap();
+        assert_eq!(state.owner("web", &quota).unwrap(), None);
+        state.hand_over("web", &owner("1.0"), None, &quota).unwrap();
+        assert_eq!(state.keys("web", &quota).unwrap(), ["a"]);
+        let draft = state.draft("web", &quota).unwrap();
+        assert_eq!(draft.owner("web", &quota).unwrap(), Some(owner("1.0")));
+        draft.delete("web", "a", &quota).unwrap();
+        draft.set("web", "b", b"2", &quota).unwrap();
+        state.hand_over("web", &owner("2.0"), Some(&draft), &quota).unwrap();
+        assert_eq!(state.keys("web", &quota).unwrap(), ["b"]);
+        assert_eq!(state.keys("other", &quota).unwrap(), ["a"]);
+        assert_eq!(state.owner("web", &quota).unwrap(), Some(owner("2.0")));
     }
 
     #[test]

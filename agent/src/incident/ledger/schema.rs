@@ -185,6 +185,14 @@ const MIGRATIONS: &[M<'static>] = &[
      ) STRICT;
      CREATE INDEX quarantine_open ON quarantine (policy) WHERE ended_at IS NULL;",
     ),
+    // What used a policy's state last: another version may have to convert it.
+    M::up(
+        "CREATE TABLE plugin_state_owner (
+        policy      TEXT PRIMARY KEY,
+        plugin      TEXT NOT NULL,  -- as it calls itself
+        version     TEXT NOT NULL
+     ) STRICT, WITHOUT ROWID;",
+    ),
 ];
 
 /// Brings a ledger to the newest schema; one that is newer than this agent is refused.

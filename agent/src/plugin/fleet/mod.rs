@@ -24,6 +24,7 @@ use super::imports::Interfaces;
 use super::instance::Instance;
 use super::limits::{self, Limits};
 use super::loader::Loaded;
+use super::migration;
 use super::quarantine::Quarantines;
 use super::schema;
 use super::trust::{Signer, Trust};
@@ -101,8 +102,15 @@ impl std::fmt::Debug for Fleet {
 /// An instance, and what it runs.
 struct Running {
     handle: Handle,
-    plugin: String,
+    policy: Arc<Policy>,
     loaded: Arc<Loaded>,
+}
+
+/// What ran, until a moment ago.
+struct Stopped {
+    policy: Arc<Policy>,
+    loaded: Arc<Loaded>,
+    basis: Arc<str>,
 }
 
 /// Where each policy's questions go.
@@ -266,68 +274,92 @@ impl Fleet {
 
     /// Starts an instance, or puts a new one in the place of another; where that fails, the other keeps running.
     async fn replace(&mut self, name: &str, policy: Arc<Policy>, loaded: Arc<Loaded>, basis: Arc<str>) {
-        let build = self.builder(policy.clone(), loaded.clone());
-        let start = match self.parts.quarantines.of(name, &basis) {
-            Some(quarantine) => Ok(Start::Quarantined(quarantine)),
-            None => self
-                .trust
-                .check_pin(&policy, &loaded.digest)
-                .and_then(|()| block_in_place(&*build))
-                .map(|(instance, told)| Start::Running(Box::new(instance), told)),
-        };
-        match start {
-            Ok(start) => {
-                let is_quarantined = matches!(start, Start::Quarantined(_));
-                if !is_quarantined {
-                    self.parts.quarantines.end(name);
-                }
-                let before = self.instances.remove(name);
-                let replaced = before.as_ref().map(|before| before.loaded.digest.clone());
-                if let Some(before) = before {
-                    before.handle.stop().await;
-                }
-                // Held until the door is there: the first thing an arrival brings is a question to it.
-                let mut questions = self.questions();
-                let handle = Handle::start(
-                    Setup {
-                        policy: policy.name.clone(),
-                        plugin: policy.plugin.as_str().into(),
-                        rules: policy.rules.clone(),
-                        basis,
-                        digest: loaded.digest.clone(),
-                        build,
-                        router: self.parts.router.clone(),
-                        clock: self.parts.clock.clone(),
-                        engine: self.parts.engine.clone(),
-                        limits: policy.limits,
-                        supervision: self.parts.supervision,
-                        quarantines: self.parts.quarantines.clone(),
-                        heavy: self.heavy.clone(),
-                    },
-                    start,
-                );
-                questions.insert(name.to_owned(), handle.door());
-                drop(questions);
-                let running = Running { handle, plugin: policy.plugin.clone(), loaded: loaded.clone() };
-                self.instances.insert(name.to_owned(), running);
-                self.refused.remove(name);
-                let mode = policy.rules.mode.as_str();
-                let sha256 = &*loaded.digest;
-                if is_quarantined {
-                    tracing::warn!(policy = name, plugin = policy.plugin, sha256, "quarantined");
-                } else {
-                    tracing::info!(
-                        policy = name,
-                        plugin = policy.plugin,
-                        sha256,
-                        mode,
-                        replaced = replaced.as_deref(),
-                        "running"
-                    );
-                }
-            }
-            Err(problem) => self.refuse(name, &policy, basis, problem),
+        if let Err(problem) = self.exchange(name, &policy, &loaded, &basis).await {
+            self.refuse(name, &policy, basis, problem);
         }
+    }
+
+    async fn exchange(
+        &mut self,
+        name: &str,
+        policy: &Arc<Policy>,
+        loaded: &Arc<Loaded>,
+        basis: &Arc<str>,
+    ) -> Result<(), String> {
+        if let Some(quarantine) = self.parts.quarantines.of(name, basis) {
+            self.stop(name).await;
+            self.start(policy, loaded, basis, Start::Quarantined(quarantine));
+            let sha256 = &*loaded.digest;
+            tracing::warn!(policy = name, plugin = policy.plugin, sha256, "quarantined");
+            return Ok(());
+        }
+        self.trust.check_pin(policy, &loaded.digest)?;
+        let due = block_in_place(|| migration::due(policy, loaded, &self.parts.interfaces))?;
+        // The state is not converted under the hands of the one that uses it.
+        let mut before = if due.is_some_and(|due| due.converts()) { self.stop(name).await } else { None };
+        let build = self.builder(policy.clone(), loaded.clone());
+        let start = match block_in_place(&*build) {
+            Ok((instance, told)) => Start::Running(Box::new(instance), told),
+            Err(problem) => {
+                if let Some(before) = before {
+                    self.bring_back(before)?;
+                }
+                return Err(problem);
+            }
+        };
+        self.parts.quarantines.end(name);
+        before = before.or(self.stop(name).await);
+        self.start(policy, loaded, basis, start);
+        let (mode, sha256) = (policy.rules.mode.as_str(), &*loaded.digest);
+        let replaced = before.as_ref().map(|before| &*before.loaded.digest);
+        tracing::info!(policy = name, plugin = policy.plugin, sha256, mode, replaced, "running");
+        Ok(())
+    }
+
+    /// Ends an instance after the call under way; what it was.
+    async fn stop(&mut self, name: &str) -> Option<Stopped> {
+        let Running { handle, policy, loaded } = self.instances.remove(name)?;
+        let basis = handle.basis.clone();
+        handle.stop().await;
+        Some(Stopped { policy, loaded, basis })
+    }
+
+    /// Starts again what was stopped for another that does not start.
+    fn bring_back(&mut self, Stopped { policy, loaded, basis }: Stopped) -> Result<(), String> {
+        let build = self.builder(policy.clone(), loaded.clone());
+        let (instance, told) = block_in_place(&*build)
+            .map_err(|problem| format!("what ran before it does not start again either: {problem}"))?;
+        self.start(&policy, &loaded, &basis, Start::Running(Box::new(instance), told));
+        Ok(())
+    }
+
+    fn start(&mut self, policy: &Arc<Policy>, loaded: &Arc<Loaded>, basis: &Arc<str>, start: Start) {
+        let build = self.builder(policy.clone(), loaded.clone());
+        // Held until the door is there: the first thing an arrival brings is a question to it.
+        let mut questions = self.questions();
+        let handle = Handle::start(
+            Setup {
+                policy: policy.name.clone(),
+                plugin: policy.plugin.as_str().into(),
+                rules: policy.rules.clone(),
+                basis: basis.clone(),
+                digest: loaded.digest.clone(),
+                build,
+                router: self.parts.router.clone(),
+                clock: self.parts.clock.clone(),
+                engine: self.parts.engine.clone(),
+                limits: policy.limits,
+                supervision: self.parts.supervision,
+                quarantines: self.parts.quarantines.clone(),
+                heavy: self.heavy.clone(),
+            },
+            start,
+        );
+        let name = policy.name.to_string();
+        questions.insert(name.clone(), handle.door());
+        drop(questions);
+        self.refused.remove(&name);
+        self.instances.insert(name, Running { handle, policy: policy.clone(), loaded: loaded.clone() });
     }
 
     fn builder(&self, policy: Arc<Policy>, loaded: Arc<Loaded>) -> Build {
@@ -390,9 +422,16 @@ pub fn configured(
     clock: &dyn Clock,
 ) -> Result<(Instance, Subscription), String> {
     schema::check(policy, &loaded.description).map_err(|error| error.to_string())?;
-    let (limits, name) = (&policy.limits, policy.name.clone());
-    let mut instance = Instance::within(limits, sandbox, loaded, name, &policy.access, interfaces)
-        .map_err(|error| error.to_string())?;
-    let subscription = instance.configure(&policy.config, clock.now().wall).map_err(|error| error.to_string())?;
-    Ok((instance, subscription))
+    let at = clock.now().wall;
+    let made = |interfaces: Interfaces| {
+        let (limits, name) = (&policy.limits, policy.name.clone());
+        let mut instance = Instance::within(limits, sandbox, loaded, name, &policy.access, interfaces)
+            .map_err(|error| error.to_string())?;
+        let subscription = instance.configure(&policy.config, at).map_err(|error| error.to_string())?;
+        Ok((instance, subscription))
+    };
+    if let Some(due) = migration::due(policy, loaded, &interfaces)? {
+        due.run(sandbox, policy, loaded, &interfaces, at, |interfaces| made(interfaces).map(drop))?;
+    }
+    made(interfaces)
 }

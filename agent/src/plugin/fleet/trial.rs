@@ -30,7 +30,8 @@ pub(super) fn canary_of(policy: &str) -> String {
 impl Fleet {
     /// Whether other code is about to take the place of code that runs well.
     pub(super) fn is_worth_a_trial(&self, name: &str, policy: &Policy, loaded: &Loaded) -> bool {
-        let Some(Running { handle, plugin, loaded: running }) = self.instances.get(name) else { return false };
+        let Some(Running { handle, policy: before, loaded: running }) = self.instances.get(name) else { return false };
+        let plugin = &before.plugin;
         let is_next = *plugin == policy.plugin && running.digest != loaded.digest;
         // What ran before is not tried again.
         let is_back = self.plugins.get(plugin).is_some_and(|source| source.is_rolled_back);

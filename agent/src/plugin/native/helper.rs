@@ -287,7 +287,8 @@ mod tests {
         let mut silent = run("exec 2>&-; exec sleep infinity");
         assert_eq!(attend(&mut silent, Instant::now() + Duration::from_millis(200)).unwrap(), None);
         kill(&mut silent).unwrap();
-        let (status, said) = attend(&mut run("echo oh >&2; exit 3"), Instant::now() + limits::COMPILE_WALL).unwrap().unwrap();
+        let (status, said) =
+            attend(&mut run("echo oh >&2; exit 3"), Instant::now() + limits::COMPILE_WALL).unwrap().unwrap();
         assert_eq!((status.code(), said.as_str()), (Some(3), "oh\n"));
     }
 }

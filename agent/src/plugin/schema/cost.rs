@@ -27,7 +27,11 @@ pub(super) fn check(schema: &Value) -> Result<(), String> {
         for pattern in patterns_of(schema) {
             patterns += pattern.len();
             if pattern.len() > limits::EXPRESSION {
-                return Err(format!("a pattern in it has {} bytes; at most {} are allowed", pattern.len(), limits::EXPRESSION));
+                return Err(format!(
+                    "a pattern in it has {} bytes; at most {} are allowed",
+                    pattern.len(),
+                    limits::EXPRESSION
+                ));
             }
         }
         if patterns > limits::EXPRESSIONS {
@@ -40,7 +44,11 @@ pub(super) fn check(schema: &Value) -> Result<(), String> {
 /// Everything in one value that may be a regular expression, which somebody will compile.
 fn patterns_of(schema: &Value) -> impl Iterator<Item = &str> {
     let keys = schema.get("patternProperties").and_then(Value::as_object);
-    schema.get("pattern").and_then(Value::as_str).into_iter().chain(keys.into_iter().flatten().map(|(key, _)| key.as_str()))
+    schema
+        .get("pattern")
+        .and_then(Value::as_str)
+        .into_iter()
+        .chain(keys.into_iter().flatten().map(|(key, _)| key.as_str()))
 }
 
 /// Everything in a schema that may be one: more than is, which costs little.

@@ -93,6 +93,11 @@ impl Statement {
     pub fn contract(&self) -> Option<&str> {
         self.exports.iter().map(String::as_str).find(|export| without_version(export) == "salve:plugin/remediator")
     }
+
+    /// Whether it converts what earlier versions of it kept.
+    pub fn migrates(&self) -> bool {
+        self.exports.iter().any(|export| without_version(export) == "salve:plugin/migration")
+    }
 }
 
 /// An interface's name without `@0.1.0`.
