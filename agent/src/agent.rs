@@ -124,6 +124,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce()) -> Result<(), AgentEr
         quarantines: Arc::new(Quarantines::new(past.quarantines.clone())),
     };
     let fleet = Fleet::new(parts, settings.plugins, settings.policies).trusting(Trust::new(settings.trust));
+    let fleet = fleet.remembering(&settings.state);
     let (view, ask, release) = (fleet.view(), fleet.ask(), fleet.release());
 
     // Those who are told.

@@ -70,6 +70,54 @@ fn a_trial_ends_when_the_old_file_is_back() {
     agent.heals("demo");
 }
 
+/// The new version was rolled back for a reason with these words in it; the old one runs, and heals.
+#[track_caller]
+fn rolled_back(agent: &Agent, before: &Status, words: &[&str]) {
+    let of = |status: &Status| status.plugin("service-restart").unwrap().problem.clone().unwrap_or_default();
+    let is_told = |text: &str| text.contains("was rolled back") && words.iter().all(|word| text.contains(word));
+    let after = agent.until_status(&format!("a rollback for {words:?}"), |status| is_told(&of(status)));
+    assert_eq!((digest(&after), canary(&after)), (digest(before), None));
+    assert!(is_told(&agent.complaints()), "{}", agent.complaints());
+    agent.heals("demo");
+    for incident in agent.incidents() {
+        assert_eq!((incident.kind.as_str(), incident.state.as_str()), ("service.down", "resolved"), "{incident:#?}");
+    }
+}
+
+#[test]
+fn a_version_that_traps_or_contradicts_the_old_one_takes_itself_out() {
+    let agent = healer("3s");
+    let before = agent.until_fine();
+    put(&agent, &fs::read(plugin::hostile("loop-detect")).unwrap());
+    rolled_back(&agent, &before, &["`detect` used more than 100 ms of CPU"]);
+    put(&agent, &fs::read(plugin::hostile("flood-findings")).unwrap());
+    rolled_back(&agent, &before, &["it contradicts the version that runs", "hostile.fault"]);
+    // One that is good takes over after all that.
+    put(&agent, &plugin::another_build(&plugin::service_restart(), "mended"));
+    agent.until_status("the mended version", |status| status.is_fine && digest(status) != digest(&before));
+    agent.until_watching("demo");
+    agent.heals("demo");
+}
+
+#[test]
+fn what_was_rolled_back_stays_so_when_the_agent_is_started_again() {
+    let mut agent = healer("3s");
+    let before = agent.until_fine();
+    let bad = fs::read(plugin::hostile("loop-detect")).unwrap();
+    put(&agent, &bad);
+    rolled_back(&agent, &before, &["`detect` used more than 100 ms of CPU"]);
+    // The same again is the same again.
+    put(&agent, &bad);
+    rolled_back(&agent, &before, &["`detect` used more than 100 ms of CPU"]);
+    agent.restart().unwrap();
+    agent.until_watching("demo");
+    rolled_back(&agent, &before, &["`detect` used more than 100 ms of CPU"]);
+    put(&agent, &plugin::another_build(&plugin::service_restart(), "mended"));
+    agent.until_status("the mended version", |status| status.is_fine && digest(status) != digest(&before));
+    agent.until_watching("demo");
+    agent.heals("demo");
+}
+
 #[test]
 fn without_a_trial_a_new_version_takes_over_at_once() {
     let agent = healer("0s");

@@ -8,11 +8,14 @@ use super::directory::File;
 use super::engine::Sandbox;
 use super::loader::Loaded;
 use super::trust::{Trust, TrustError, Verified, digest};
+use super::versions::Versions;
 
 /// A plugin that may run, and by what it was recognised.
 pub(super) struct Admitted {
     pub(super) loaded: Arc<Loaded>,
     pub(super) verified: Verified,
+    /// Why this version runs and not the one in the file.
+    pub(super) instead: Option<String>,
 }
 
 /// Why a file does not run as it is now.
@@ -29,6 +32,34 @@ impl From<String> for Refusal {
     fn from(problem: String) -> Self {
         Self { digest: None, unpinned: false, problem }
     }
+}
+
+/// Judges a file and loads it; where that version of it has failed its trial, the last good one.
+pub(super) fn admit_good(
+    sandbox: &Sandbox,
+    trust: &Trust,
+    versions: Option<&Versions>,
+    file: &File,
+    pins: &BTreeSet<String>,
+    current: Option<Arc<Loaded>>,
+) -> Result<Admitted, Refusal> {
+    if let Some((versions, rollback)) = versions.and_then(|it| Some((it, it.rollback(&file.stem)?)))
+        && *digest(&file.content()?) == *rollback.failed
+    {
+        let good = versions.instead_of(file, &rollback.good);
+        let problem = match admit(sandbox, trust, &good, pins, current.clone()) {
+            Ok(admitted) if *admitted.verified.digest == *rollback.good => {
+                return Ok(Admitted { instead: Some(rollback.reason), ..admitted });
+            }
+            Ok(_) => "it was changed".to_owned(),
+            Err(refusal) => refusal.problem,
+        };
+        tracing::warn!(
+            plugin = file.stem,
+            "the version in the file was rolled back, but the one before it is not there any more: {problem}"
+        );
+    }
+    admit(sandbox, trust, file, pins, current)
 }
 
 /// Judges a file and loads it. `pins` are the digests that policies of this plugin pin. What is in `current` already is not
@@ -51,5 +82,5 @@ pub(super) fn admit(
         None => Arc::new(Loaded::new(sandbox, bytes).map_err(|error| refusal(error.to_string()))?),
     };
     trust.check_wants(&loaded.description).map_err(|error| refusal(error.to_string()))?;
-    Ok(Admitted { loaded, verified })
+    Ok(Admitted { loaded, verified, instead: None })
 }

@@ -67,6 +67,12 @@ pub(super) struct File {
 }
 
 impl File {
+    /// The same file of which a copy is elsewhere, where only this process writes.
+    pub(super) fn moved(&self, path: PathBuf) -> Self {
+        let signed = trust::signature_of(&path).exists();
+        Self { stem: self.stem.clone(), path, exposed: None, signed, permission: self.permission }
+    }
+
     /// What is in it now, or why that is not looked at.
     pub(super) fn content(&self) -> Result<Vec<u8>, String> {
         match &self.exposed {

@@ -21,6 +21,7 @@ mod supervisor;
 mod survey;
 mod trace;
 mod trust;
+mod versions;
 mod view;
 mod watch;
 

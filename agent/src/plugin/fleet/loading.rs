@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::task::{block_in_place, spawn_blocking};
 
-use super::super::admission::{Admitted, Refusal, admit};
+use super::super::admission::{Admitted, Refusal, admit_good};
 use super::super::directory::File;
 use super::Fleet;
 use crate::config::Policy;
@@ -64,6 +64,9 @@ impl Fleet {
             self.plugins.remove(&gone);
             self.signers.remove(&gone);
             self.unpinned.remove(&gone);
+            if let Some(versions) = &self.versions {
+                versions.forget(&gone);
+            }
         }
         for file in changes.changed {
             self.last_load += 1;
@@ -73,13 +76,14 @@ impl Fleet {
             source.loading = Some(number);
             let current = source.good.clone();
             let (sandbox, trust, at_once) = (self.parts.sandbox.clone(), self.trust.clone(), self.at_once.clone());
+            let versions = self.versions.clone();
             self.loads.spawn(async move {
                 // Never closed, so there is always a permit; it ends with the load.
                 let _permit = at_once.acquire_owned().await;
                 let (file, pins) = (Arc::new(file), Arc::new(pins));
                 let loading = spawn_blocking({
                     let (file, pins) = (file.clone(), pins.clone());
-                    move || admit(&sandbox, &trust, &file, &pins, current)
+                    move || admit_good(&sandbox, &trust, versions.as_deref(), &file, &pins, current)
                 });
                 let result =
                     loading.await.unwrap_or_else(|error| Err(format!("loading it ended early: {error}").into()));
@@ -103,7 +107,7 @@ impl Fleet {
         let Some(source) = self.plugins.get_mut(stem).filter(|source| source.loading == Some(number)) else { return };
         self.unpinned.remove(stem);
         let result = match result {
-            Ok(Admitted { loaded, verified }) => {
+            Ok(Admitted { loaded, verified, instead }) => {
                 let (about, sha256) = (&loaded.description, &*verified.digest);
                 let signed_by = verified.signer.as_ref().map(|signer| signer.key.as_str());
                 tracing::info!(plugin = stem, sha256, signed_by, "loaded {} {}", about.name, about.version);
@@ -111,7 +115,7 @@ impl Fleet {
                     Some(signer) => drop(self.signers.insert(stem.to_owned(), signer)),
                     None => drop(self.signers.remove(stem)),
                 }
-                Ok(loaded)
+                Ok((loaded, instead))
             }
             Err(Refusal { digest, unpinned, problem }) => {
                 let (sha256, running) = (digest.as_deref(), source.good.as_ref().map(|good| &*good.digest));
@@ -123,7 +127,15 @@ impl Fleet {
                 Err(problem)
             }
         };
-        source.update(result);
+        match result {
+            Ok((loaded, None)) => source.update(Ok(loaded)),
+            Ok((loaded, Some(reason))) => {
+                tracing::warn!(plugin = stem, sha256 = &*loaded.digest, "it runs in the place of what is in {path}: {reason}");
+                source.update(Ok(loaded));
+                (source.problem, source.is_rolled_back) = (Some(reason), true);
+            }
+            Err(problem) => source.update(Err(problem)),
+        }
         // A policy that pins it may have come meanwhile.
         if self.unpinned.contains_key(stem) {
             self.read_plugins();

@@ -6,12 +6,12 @@ mod picture;
 mod trial;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::task::{JoinSet, block_in_place};
+use tokio::task::{JoinSet, block_in_place, spawn_blocking};
 
 use self::loading::{Load, Source};
 use self::trial::{Canary, canary_of};
@@ -28,6 +28,7 @@ use super::migration;
 use super::quarantine::Quarantines;
 use super::schema;
 use super::trust::{Signer, Trust};
+use super::versions::Versions;
 use super::view::FleetView;
 use super::watch::DirectoryWatch;
 use crate::clock::Clock;
@@ -87,6 +88,8 @@ pub struct Fleet {
     canaries: BTreeMap<String, Canary>,
     trials: JoinSet<Result<canary::Passed, String>>,
     last_trial: u64,
+    /// The last good versions; none where there is no state directory.
+    versions: Option<Arc<Versions>>,
     /// Why a policy has no instance, or not the one it should have; by the basis that was tried.
     refused: BTreeMap<String, (Arc<str>, String)>,
     questions: Arc<Questions>,
@@ -136,6 +139,7 @@ impl Fleet {
             canaries: BTreeMap::new(),
             trials: JoinSet::new(),
             last_trial: 0,
+            versions: None,
             refused: BTreeMap::new(),
             questions: Arc::default(),
             view: watch::Sender::new(Arc::new(FleetView::default)),
@@ -146,6 +150,16 @@ impl Fleet {
     pub fn trusting(mut self, trust: Trust) -> Self {
         self.plugin_files = self.plugin_files.with_signatures(trust.wants_signatures());
         self.trust = trust;
+        self
+    }
+
+    /// The same, with a memory in this state directory: what failed its trial does not run when the agent is started again.
+    pub fn remembering(mut self, state: &Path) -> Self {
+        match Versions::open(state) {
+            Ok(versions) => self.versions = Some(Arc::new(versions)),
+            // On a full disk, say: no reason not to heal.
+            Err(error) => tracing::warn!("no copies of good versions can be kept in {}: {error}", state.display()),
+        }
         self
     }
 
@@ -312,8 +326,22 @@ impl Fleet {
         self.start(policy, loaded, basis, start);
         let (mode, sha256) = (policy.rules.mode.as_str(), &*loaded.digest);
         let replaced = before.as_ref().map(|before| &*before.loaded.digest);
+        self.keep(policy, loaded);
         tracing::info!(policy = name, plugin = policy.plugin, sha256, mode, replaced, "running");
         Ok(())
+    }
+
+    /// Keeps a copy of what runs, sooner or later.
+    fn keep(&self, policy: &Policy, loaded: &Loaded) {
+        let (stem, digest) = (policy.plugin.clone(), loaded.digest.clone());
+        let Some(versions) = self.versions.clone().filter(|versions| !versions.has(&stem, &digest)) else { return };
+        let file = self.plugin_files.path().join(format!("{stem}.wasm"));
+        let at_once = self.at_once.clone();
+        tokio::spawn(async move {
+            // Never closed, so there is always a permit.
+            let _permit = at_once.acquire_owned().await;
+            let _ = spawn_blocking(move || versions.keep(&stem, &file, &digest)).await;
+        });
     }
 
     /// Ends an instance after the call under way; what it was.

@@ -7,6 +7,7 @@ use tokio::task::{AbortHandle, Id, JoinError, block_in_place};
 
 use super::super::canary;
 use super::super::loader::Loaded;
+use super::super::versions::Rollback;
 use super::{Fleet, Running, configured};
 use crate::config::Policy;
 use crate::incident::ledger::Quota;
@@ -100,8 +101,12 @@ impl Fleet {
                 let problem = format!("version {digest} was rolled back after a trial under {name}: {reason}");
                 tracing::error!(policy = &*name, plugin = policy.plugin, sha256 = &*loaded.digest, "{problem}");
                 let before = self.instances.get(&name).map(|running| running.loaded.clone());
-                if let (Some(source), Some(_)) = (self.plugins.get_mut(&policy.plugin), &before) {
-                    (source.good, source.problem, source.is_rolled_back) = (before, Some(problem), true);
+                if let (Some(source), Some(before)) = (self.plugins.get_mut(&policy.plugin), before) {
+                    if let Some(versions) = &self.versions {
+                        let (failed, good) = (loaded.digest.to_string(), before.digest.to_string());
+                        versions.mark(&policy.plugin, &Rollback { failed, good, reason: problem.clone() });
+                    }
+                    (source.good, source.problem, source.is_rolled_back) = (Some(before), Some(problem), true);
                 }
                 self.reconcile().await;
             }
