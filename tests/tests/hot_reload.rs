@@ -50,30 +50,10 @@ fn digest(status: &Status) -> String {
     status.plugin("service-restart").unwrap().digest.clone().unwrap()
 }
 
-/// Waits until `salve status` complains in these words; for people and for programs.
-#[track_caller]
-fn until_complaint(agent: &Agent, words: &[&str]) -> String {
-    let complaints = agent.until(&format!("a complaint of {words:?}"), || {
-        Some(agent.complaints()).filter(|complaints| words.iter().all(|word| complaints.contains(word)))
-    });
-    assert!(!agent.status().is_fine);
-    complaints
-}
-
-/// That the instance under `demo` is the one that ran before, and does its work.
-#[track_caller]
-fn still_heals(agent: &Agent, before: &Status) {
-    agent.heals("demo");
-    let now = agent.status();
-    let since = |status: &Status| status.instance("demo").unwrap().since.clone();
-    assert_eq!((since(&now), digest(&now)), (since(before), digest(before)));
-    assert_eq!(now.instance("demo").unwrap().traps, 0);
-}
-
 #[test]
 fn a_plugin_that_is_renamed_into_place_heals_at_once() {
     let agent = bare().policy("demo.toml", &policy()).start().unwrap();
-    until_complaint(&agent, &["policy demo: there is no ", "/service-restart.wasm"]);
+    agent.until_complaint(&["policy demo: there is no ", "/service-restart.wasm"]);
     rename_into_place(&plugin_file(&agent), &fs::read(plugin::service_restart()).unwrap());
     agent.until_watching("demo");
     assert!(agent.until_fine().instance("demo").is_some());
@@ -105,8 +85,8 @@ fn a_copy_that_pauses_halfway_leaves_the_plugin_before_it_at_work() {
     file.write_all(first).unwrap();
     file.sync_all().unwrap();
     // Nothing tells half a file from a whole one that is broken, once it is left alone: the agent says so meanwhile.
-    until_complaint(&agent, &["plugin service-restart: "]);
-    still_heals(&agent, &before);
+    agent.until_complaint(&["plugin service-restart: "]);
+    agent.still_heals("demo", &before);
     for chunk in second.chunks(16 * 1024) {
         file.write_all(chunk).unwrap();
         file.sync_all().unwrap();
@@ -136,7 +116,7 @@ fn a_plugin_that_is_removed_is_unloaded_and_heals_again_when_it_is_back() {
     let agent = healer();
     let incidents = agent.incidents().len();
     fs::remove_file(plugin_file(&agent)).unwrap();
-    until_complaint(&agent, &["policy demo: there is no ", "/service-restart.wasm"]);
+    agent.until_complaint(&["policy demo: there is no ", "/service-restart.wasm"]);
     let status = agent.status();
     assert!(status.plugins.is_empty() && status.instance("demo").is_none(), "{status:#?}");
     agent.kill_service("demo");
@@ -161,14 +141,14 @@ fn a_broken_file_in_the_place_of_a_plugin_leaves_the_one_before_it_at_work() {
     let core_module = b"\0asm\x01\0\0\0";
     for broken in [truncated, b"no WebAssembly at all\n", core_module, b""] {
         rename_into_place(&plugin_file(&agent), broken);
-        let why = until_complaint(&agent, &["plugin service-restart: "]);
+        let why = agent.until_complaint(&["plugin service-restart: "]);
         if broken == core_module {
             assert!(why.contains("component"), "it should say what a core module lacks: {why}");
         }
-        still_heals(&agent, &before);
+        agent.still_heals("demo", &before);
         rename_into_place(&plugin_file(&agent), &good);
         agent.until_fine();
-        still_heals(&agent, &before);
+        agent.still_heals("demo", &before);
     }
 }
 
@@ -218,14 +198,14 @@ fn a_policy_that_breaks_leaves_the_one_before_it_in_force() {
     ];
     for (broken, complaint) in cases {
         fs::write(policy_file(&agent), broken).unwrap();
-        until_complaint(&agent, &["policy demo: ", &complaint]);
-        still_heals(&agent, &before);
+        agent.until_complaint(&["policy demo: ", &complaint]);
+        agent.still_heals("demo", &before);
         fs::write(policy_file(&agent), &policy).unwrap();
         agent.until_fine();
     }
     fs::write(policy_file(&agent), b"plugin = \"\xff\"").unwrap();
-    until_complaint(&agent, &["policy demo: ", "not UTF-8"]);
-    still_heals(&agent, &before);
+    agent.until_complaint(&["policy demo: ", "not UTF-8"]);
+    agent.still_heals("demo", &before);
 }
 
 #[test]
@@ -234,11 +214,8 @@ fn a_policy_for_a_plugin_that_is_not_there_says_so_and_which_was_meant() {
     let before = agent.until_fine();
     let other = agent.home().policies().join("other.toml");
     fs::write(&other, "plugin = \"service-restarts\"\n").unwrap();
-    until_complaint(
-        &agent,
-        &["policy other: there is no ", "/service-restarts.wasm", "did you mean `service-restart`?"],
-    );
-    still_heals(&agent, &before);
+    agent.until_complaint(&["policy other: there is no ", "/service-restarts.wasm", "did you mean `service-restart`?"]);
+    agent.still_heals("demo", &before);
     fs::remove_file(other).unwrap();
     assert!(agent.until_fine().policy("other").is_none());
 }
@@ -272,7 +249,7 @@ fn a_plugin_of_another_digest_than_its_policy_pins_does_not_run() {
     let digest = digest(&agent.until_status("an instance", |status| status.instance("service-restart").is_some()));
     let pinned = |digest: &str| format!("sha256 = \"{digest}\"\n{}", policy());
     fs::write(policy_file(&agent), pinned(&"0".repeat(64))).unwrap();
-    until_complaint(&agent, &["policy demo: ", &digest, &"0".repeat(64)]);
+    agent.until_complaint(&["policy demo: ", &digest, &"0".repeat(64)]);
     assert!(agent.status().instance("demo").is_none());
     fs::write(policy_file(&agent), pinned(&digest.to_ascii_uppercase())).unwrap();
     agent.until_fine();
@@ -282,7 +259,7 @@ fn a_plugin_of_another_digest_than_its_policy_pins_does_not_run() {
     // Another build does not take the place of the pinned one, as long as the pin is not another too.
     let before = agent.status();
     rename_into_place(&plugin_file(&agent), &plugin::another_build(&plugin::service_restart(), "another"));
-    let complaint = until_complaint(&agent, &["policy demo: ", "the policy pins", &digest]);
+    let complaint = agent.until_complaint(&["policy demo: ", "the policy pins", &digest]);
     let since = |status: &Status| status.instance("demo").unwrap().since.clone();
     agent.heals("demo");
     assert_eq!(since(&agent.status()), since(&before), "{complaint}");
@@ -300,8 +277,8 @@ fn a_plugins_directory_that_is_moved_away_leaves_what_runs_and_is_used_when_made
     let before = agent.until_fine();
     let (plugins, aside) = (agent.home().plugins(), agent.home().path().join("aside"));
     fs::rename(&plugins, &aside).unwrap();
-    until_complaint(&agent, &["plugins cannot be read", "what runs keeps running"]);
-    still_heals(&agent, &before);
+    agent.until_complaint(&["plugins cannot be read", "what runs keeps running"]);
+    agent.still_heals("demo", &before);
     fs::create_dir(&plugins).unwrap();
     let other = plugin::another_build(&plugin::service_restart(), "anew");
     rename_into_place(&plugin_file(&agent), &other);

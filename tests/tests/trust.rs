@@ -117,27 +117,17 @@ fn mode(path: &Path, mode: u32) {
 /// Waits until `salve status` complains in these words, as `salve check` does, too.
 #[track_caller]
 fn until_complaint(agent: &Agent, words: &[&str]) -> String {
-    let said = |text: &str| words.iter().all(|word| text.contains(word));
-    let complaints =
-        agent.until(&format!("a complaint of {words:?}"), || Some(agent.complaints()).filter(|text| said(text)));
+    let complaints = agent.until_complaint(words);
     let checked = salve(&["check", "--config", agent.home().config().to_str().unwrap()]);
     assert_eq!(checked.status.code(), Some(1), "{checked:?}");
     let text = self::words(&checked);
-    assert!(said(&text), "`salve check` says something else:\n{text}\nthan `salve status`:\n{complaints}");
+    let is_said = words.iter().all(|word| text.contains(word));
+    assert!(is_said, "`salve check` says something else:\n{text}\nthan `salve status`:\n{complaints}");
     complaints
 }
 
 fn digest(status: &Status) -> String {
     status.plugin("service-restart").unwrap().digest.clone().unwrap()
-}
-
-/// The plugin under `demo` heals, and is the one it was.
-#[track_caller]
-fn still_heals(agent: &Agent, before: &Status) {
-    agent.heals("demo");
-    let now = agent.status();
-    let since = |status: &Status| status.instance("demo").unwrap().since.clone();
-    assert_eq!((since(&now), digest(&now)), (since(before), digest(before)));
 }
 
 /// The agent is as it should be, and heals by code of another digest than `old`.
@@ -204,7 +194,7 @@ fn what_is_changed_after_it_was_signed_is_refused_and_the_good_version_keeps_run
     let id = keys.id();
     let complaint = until_complaint(&agent, &["service-restart.wasm.minisig", &id, "is not of this file", "sign "]);
     assert!(agent.log().contains("the version before it keeps running"), "{complaint}");
-    still_heals(&agent, &before);
+    agent.still_heals("demo", &before);
     put(&file, code());
     agent.until_fine();
     let text = String::from_utf8(good.clone()).unwrap();
@@ -216,13 +206,13 @@ fn what_is_changed_after_it_was_signed_is_refused_and_the_good_version_keeps_run
     ] {
         put(&signature, bad.as_bytes());
         until_complaint(&agent, &[word, "service-restart.wasm.minisig"]);
-        still_heals(&agent, &before);
+        agent.still_heals("demo", &before);
         put(&signature, &good);
         agent.until_fine();
     }
     fs::remove_file(&signature).unwrap();
     until_complaint(&agent, &["it is not signed"]);
-    still_heals(&agent, &before);
+    agent.still_heals("demo", &before);
     // An agent that has nothing better does not run what it is not sure of.
     agent.restart().unwrap();
     until_complaint(&agent, &["it is not signed"]);
@@ -237,7 +227,7 @@ fn what_is_changed_after_it_was_signed_is_refused_and_the_good_version_keeps_run
     let new = another("signed, too");
     put(&signature, &keys.sign(&new));
     until_complaint(&agent, &["is not of this file"]);
-    still_heals(&agent, &before);
+    agent.still_heals("demo", &before);
     put(&file, &new);
     until_replaced(&agent, &before);
 }
@@ -271,7 +261,7 @@ fn keys_are_rotated_without_a_moment_in_which_nothing_runs() {
     let before = agent.until_fine();
     put(&signature_file(&agent), &old.sign(code()));
     until_complaint(&agent, &[&format!("is by key {}", old.id()), &format!("trusts key {}", new.id()), "`keys`"]);
-    still_heals(&agent, &before);
+    agent.still_heals("demo", &before);
 
     // A key that others may write is as good as none: that agent does not start.
     mode(Path::new(&new.file("pub")), 0o666);
@@ -305,7 +295,7 @@ fn where_digests_are_wanted_only_what_a_policy_pins_is_compiled() {
     let new = another("pinned later");
     put(&plugin_file(&agent), &new);
     let complaint = until_complaint(&agent, &["plugin", "no policy pins it"]);
-    still_heals(&agent, &before);
+    agent.still_heals("demo", &before);
     let new_line = complaint.split("write ").nth(1).unwrap().split(" into").next().unwrap();
     assert_ne!(new_line, line);
     put(&file, format!("{new_line}\n{}", plugin::policy("auto", "demo")).as_bytes());
@@ -330,7 +320,7 @@ fn what_others_may_write_is_neither_loaded_nor_obeyed() {
         } else {
             (plugins.join("stranger.wasm"), policies.join("stranger.toml"))
         };
-        still_heals(&agent, &before);
+        agent.still_heals("demo", &before);
         wait::never("something of the stranger's", WHILE, || {
             let status = agent.status();
             let run = if *directory == plugins {
@@ -345,12 +335,12 @@ fn what_others_may_write_is_neither_loaded_nor_obeyed() {
         }
         mode(directory, 0o755);
         agent.until_fine();
-        still_heals(&agent, &before);
+        agent.still_heals("demo", &before);
     }
     for file in [plugin_file(&agent), policies.join("demo.toml")] {
         mode(&file, 0o666);
         until_complaint(&agent, &[&file.display().to_string(), "everybody (mode 0666)", "`chmod go-w "]);
-        still_heals(&agent, &before);
+        agent.still_heals("demo", &before);
         mode(&file, 0o644);
         agent.until_fine();
     }
@@ -362,7 +352,7 @@ fn what_others_may_write_is_neither_loaded_nor_obeyed() {
     symlink(&target, plugins.join("link")).unwrap();
     fs::rename(plugins.join("link"), plugin_file(&agent)).unwrap();
     until_complaint(&agent, &[&elsewhere.path().display().to_string(), "(mode 0777)"]);
-    still_heals(&agent, &before);
+    agent.still_heals("demo", &before);
     mode(elsewhere.path(), 0o755);
     fs::rename(&target, elsewhere.path().join("aside")).unwrap();
     fs::rename(elsewhere.path().join("aside"), &target).unwrap();
@@ -410,7 +400,7 @@ fn a_plugin_that_may_look_at_or_wants_what_is_denied_does_not_run() {
     let before = agent.status();
     put(&plugin_file(&agent), &fs::read(plugin::stock("pressure-relief")).unwrap());
     until_complaint(&agent, &["service-restart", "it wants `process.signal:*`"]);
-    still_heals(&agent, &before);
+    agent.still_heals("demo", &before);
 }
 
 #[test]

@@ -39,6 +39,16 @@ impl Agent {
         complaints.join("\n")
     }
 
+    /// Waits until `salve status` complains in these words; for people and for programs.
+    #[track_caller]
+    pub fn until_complaint(&self, words: &[&str]) -> String {
+        let has = |text: &str| words.iter().all(|word| text.contains(word));
+        let complaints =
+            self.until(&format!("a complaint of {words:?}"), || Some(self.complaints()).filter(|text| has(text)));
+        assert!(!self.status().is_fine);
+        complaints
+    }
+
     /// Every incident, the newest first.
     #[track_caller]
     pub fn incidents(&self) -> Vec<Incident> {
@@ -135,6 +145,19 @@ impl Agent {
         assert_eq!(incident.target, name, "{incident:#?}");
         assert_eq!(incident.attempts.len(), 1, "{incident:#?}");
         incident
+    }
+
+    /// That the instance under the policy of a service's name is the one that ran before, of the same plugin, and does its work.
+    #[track_caller]
+    pub fn still_heals(&self, name: &str, before: &Status) {
+        self.heals(name);
+        let now = self.status();
+        let about = |status: &Status| {
+            let (policy, instance) = (status.policy(name)?, status.instance(name)?);
+            Some((instance.since.clone(), status.plugin(&policy.plugin)?.digest.clone()?))
+        };
+        assert!(about(&now).is_some() && about(&now) == about(before), "{now:#?}\nwas\n{before:#?}");
+        assert!(now.instance(name).is_some_and(|instance| instance.traps == 0), "{now:#?}");
     }
 
     /// How often a service made by [`Builder::service`](super::Builder::service) has been started.

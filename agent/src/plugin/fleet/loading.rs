@@ -130,7 +130,11 @@ impl Fleet {
         match result {
             Ok((loaded, None)) => source.update(Ok(loaded)),
             Ok((loaded, Some(reason))) => {
-                tracing::warn!(plugin = stem, sha256 = &*loaded.digest, "it runs in the place of what is in {path}: {reason}");
+                tracing::warn!(
+                    plugin = stem,
+                    sha256 = &*loaded.digest,
+                    "it runs in the place of what is in {path}: {reason}"
+                );
                 source.update(Ok(loaded));
                 (source.problem, source.is_rolled_back) = (Some(reason), true);
             }
