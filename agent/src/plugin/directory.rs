@@ -1,9 +1,10 @@
 use std::collections::BTreeMap;
 use std::fs::{DirEntry, Metadata};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::content::Content;
 use super::{limits, trust};
 use crate::permission::Permission;
 
@@ -74,7 +75,7 @@ impl File {
     }
 
     /// What is in it now, or why that is not looked at.
-    pub(super) fn content(&self) -> Result<Vec<u8>, String> {
+    pub(super) fn content(&self) -> Result<Content, String> {
         match &self.exposed {
             Some(exposed) => Err(exposed.clone()),
             None => read(&self.path, limits::FILE, Some(self.permission)),
@@ -83,7 +84,8 @@ impl File {
 
     /// What is in its signature now, where signatures matter and it has one.
     pub(super) fn signature(&self) -> Option<Result<Vec<u8>, String>> {
-        self.signed.then(|| read(&trust::signature_of(&self.path), trust::MAX_BYTES, None))
+        let read = || read(&trust::signature_of(&self.path), trust::MAX_BYTES, None).map(|content| content.to_vec());
+        self.signed.then(read)
     }
 }
 
@@ -198,19 +200,15 @@ impl Directory {
 }
 
 /// Reads a file once, as it is at this moment, if nobody else may change it.
-fn read(path: &Path, most: u64, permission: Option<Permission>) -> Result<Vec<u8>, String> {
+fn read(path: &Path, most: u64, permission: Option<Permission>) -> Result<Content, String> {
     let error = |error: io::Error| format!("{} cannot be read: {error}", path.display());
-    let file = std::fs::File::open(path).map_err(error)?;
+    let mut file = std::fs::File::open(path).map_err(error)?;
     let meta = file.metadata().map_err(error)?;
     if let Some(permission) = permission {
         permission.end(path, &meta).map_err(|exposed| exposed.to_string())?;
     }
-    let mut content = Vec::with_capacity(usize::try_from(meta.len().min(most)).unwrap_or(0));
-    file.take(most + 1).read_to_end(&mut content).map_err(error)?;
-    if content.len() as u64 > most {
-        return Err(format!("{} has {} bytes; at most {most} are read", path.display(), meta.len()));
-    }
-    Ok(content)
+    let content = Content::read(&mut file, most).map_err(error)?;
+    content.ok_or_else(|| format!("{} has {} bytes; at most {most} are read", path.display(), meta.len()))
 }
 
 #[cfg(test)]
@@ -308,7 +306,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let file = root.path().join("a");
         std::fs::write(&file, "12345").unwrap();
-        assert_eq!(read(&file, 5, None).unwrap(), b"12345");
+        assert_eq!(*read(&file, 5, None).unwrap(), *b"12345");
         assert!(read(&file, 4, None).unwrap_err().contains("at most 4"));
     }
 }

@@ -4,6 +4,7 @@ mod actor;
 mod admission;
 mod allowance;
 mod canary;
+mod content;
 mod contract;
 mod directory;
 mod engine;

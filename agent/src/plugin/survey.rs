@@ -60,7 +60,7 @@ pub fn survey(
 }
 
 fn policy(file: &File, limits: &Limits) -> Result<Policy, String> {
-    let text = String::from_utf8(file.content()?).map_err(|error| format!("not UTF-8: {error}"))?;
+    let text = String::from_utf8(file.content()?.to_vec()).map_err(|error| format!("not UTF-8: {error}"))?;
     Policy::parse_under(limits, &file.path, &text).map_err(|error| error.to_string())
 }
 
