@@ -332,8 +332,8 @@ fn tell(record: &Record) {
         Record::Tripped(trip) => tracing::error!("the storm breaker opened: {}", trip.reason),
         Record::Closed { actor, .. } => tracing::warn!(by = actor, "the storm breaker is closed"),
         Record::Quarantined(it) => {
-            let (policy, plugin, digest) = (&it.policy, &it.plugin, &it.digest);
-            tracing::error!(policy, plugin, digest, "quarantined: {}", it.reason);
+            let (policy, plugin, sha256) = (&it.policy, &it.plugin, &it.digest);
+            tracing::error!(policy, plugin, sha256, "quarantined: {}", it.reason);
         }
         Record::Freed { policy, reason, actor, .. } => {
             tracing::warn!(policy, by = actor, "not quarantined any more: {reason}");

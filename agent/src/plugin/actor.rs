@@ -389,8 +389,8 @@ impl Actor {
 
     /// Waits, and makes a new instance.
     async fn wait_out(&mut self, reason: String, wait: Duration) -> Next {
-        let (policy, digest, wait_s) = (&*self.setup.policy, &*self.setup.digest, wait.as_secs_f64());
-        tracing::error!(policy, digest, "plugin stopped, again in {wait_s:.1} s: {reason}");
+        let (policy, sha256, wait_s) = (&*self.setup.policy, &*self.setup.digest, wait.as_secs_f64());
+        tracing::error!(policy, sha256, "plugin stopped, again in {wait_s:.1} s: {reason}");
         self.stands(InstanceState::Backoff);
         let until = Instant::now() + wait;
         loop {

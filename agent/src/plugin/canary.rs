@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::block_in_place;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::actor::Message;
 use super::instance::{CallError, Instance};
@@ -34,6 +34,8 @@ pub(super) struct Setup {
     pub board: Arc<Board>,
     /// What the version that runs is asked.
     pub questions: mpsc::UnboundedReceiver<Message>,
+    /// Held by whoever's calls take long, which is not known of a canary.
+    pub heavy: Arc<Semaphore>,
 }
 
 /// What became of a trial that went well.
@@ -85,6 +87,7 @@ pub(super) async fn run(
             () = mailbox.ring() => None,
             () = sleep_until(due) => None,
         };
+        let Ok(turn) = timeout_at(end, setup.heavy.clone().acquire_owned()).await else { break };
         let is_due = rhythm.call(Instant::now());
         let now = setup.clock.now().wall;
         let batch = mailbox.take(now).or_else(|| is_due.then(|| Batch { at: now, ..Batch::default() }));
@@ -98,6 +101,7 @@ pub(super) async fn run(
             block_in_place(|| answer(&mut instance, question, &setup)).map_err(failed)?;
             passed.answers += 1;
         }
+        drop(turn);
     }
     passed.faults = view.present.len();
     let running = setup.board.present();

@@ -34,4 +34,4 @@ pub use available::{Missing, available};
 pub use cage::Cage;
 pub use host::{Builder, Host};
 pub use network::Network;
-pub use skip::{host_or_skip, skip, skip_without};
+pub use skip::{had_or_skip, host_or_skip, skip, skip_without};

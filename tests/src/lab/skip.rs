@@ -45,6 +45,18 @@ pub fn skip_without(file: impl AsRef<Path>, remedy: &str) -> bool {
     !file.exists() && skipped(&format_args!("no {}: {remedy}", file.display()))
 }
 
+/// What the running test needs of this machine; where that is not there, it has to be skipped. Says so on standard error.
+///
+/// # Panics
+/// With `SALVE_REQUIRE_LAB=1`, instead of skipping.
+#[track_caller]
+pub fn had_or_skip<T>(found: Option<T>, what: &str) -> Option<T> {
+    if found.is_none() {
+        skipped(&format_args!("this machine has no {what}"));
+    }
+    found
+}
+
 /// True, and said past the test harness, which would show what a passing test prints to nobody.
 #[track_caller]
 fn skipped(why: &dyn Display) -> bool {

@@ -157,7 +157,8 @@ impl Fleet {
         }
         for file in changes.changed {
             let text = file.content().and_then(|bytes| {
-                String::from_utf8(bytes.to_vec()).map_err(|error| format!("{}: not UTF-8: {error}", file.path.display()))
+                String::from_utf8(bytes.to_vec())
+                    .map_err(|error| format!("{}: not UTF-8: {error}", file.path.display()))
             });
             let limits = &self.parts.limits;
             let parse =

@@ -67,6 +67,7 @@ impl Fleet {
             upgrade: self.parts.upgrade,
             board,
             questions,
+            heavy: self.heavy.clone(),
         };
         let task = self.trials.spawn(canary::run(setup, instance, subscription));
         self.questions().insert(canary_of(name), door);
