@@ -54,10 +54,12 @@ impl Versions {
     }
 
     fn copy(&self, stem: &str, file: &Path, running: &str) -> io::Result<()> {
-        let bytes = fs::read(file)?;
-        if *digest(&bytes) != *running {
-            return Ok(());
-        }
+        let bytes = match fs::read(file) {
+            Ok(bytes) if *digest(&bytes) == *running => bytes,
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            // It was replaced, or is gone.
+            _ => return Ok(()),
+        };
         let code = self.code(stem, running);
         if let Ok(signature) = fs::read(signature_of(file)) {
             write(&signature_of(&code), &signature)?;
