@@ -33,6 +33,7 @@ pub mod fuzzing;
 pub mod guard;
 mod http;
 pub mod incident;
+mod memory;
 pub mod notify;
 mod permission;
 pub mod plugin;

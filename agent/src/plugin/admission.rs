@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::directory::File;
 use super::engine::Sandbox;
-use super::loader::Loaded;
+use super::loader::{LoadError, Loaded};
 use super::trust::{Trust, TrustError, Verified, digest};
 use super::versions::Versions;
 
@@ -18,19 +18,28 @@ pub(super) struct Admitted {
     pub(super) instead: Option<String>,
 }
 
+/// What a file waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WaitsFor {
+    /// A policy that pins it.
+    Pin,
+    /// The compiler.
+    Compiler,
+}
+
 /// Why a file does not run as it is now.
 pub(super) struct Refusal {
     /// What is in the file, where it was read.
     pub(super) digest: Option<Arc<str>>,
-    /// Whether it waits for a policy that pins it.
-    pub(super) unpinned: bool,
+    /// What might change that.
+    pub(super) waits_for: Option<WaitsFor>,
     /// For people.
     pub(super) problem: String,
 }
 
 impl From<String> for Refusal {
     fn from(problem: String) -> Self {
-        Self { digest: None, unpinned: false, problem }
+        Self { digest: None, waits_for: None, problem }
     }
 }
 
@@ -52,6 +61,7 @@ pub(super) fn admit_good(
                 return Ok(Admitted { instead: Some(rollback.reason), ..admitted });
             }
             Ok(_) => "it was changed".to_owned(),
+            Err(refusal) if refusal.waits_for == Some(WaitsFor::Compiler) => return Err(refusal),
             Err(refusal) => refusal.problem,
         };
         tracing::warn!(
@@ -72,14 +82,17 @@ pub(super) fn admit(
     current: Option<Arc<Loaded>>,
 ) -> Result<Admitted, Refusal> {
     let bytes = &file.content()?;
-    let refusal = |problem: String| Refusal { digest: Some(digest(bytes)), unpinned: false, problem };
+    let refusal = |problem: String| Refusal { digest: Some(digest(bytes)), waits_for: None, problem };
     let verified = trust.check(&file.path, bytes, file.signature().as_ref(), pins).map_err(|error| Refusal {
-        unpinned: matches!(error, TrustError::Unpinned { .. }),
+        waits_for: matches!(error, TrustError::Unpinned { .. }).then_some(WaitsFor::Pin),
         ..refusal(error.to_string())
     })?;
     let loaded = match current.filter(|current| current.digest == verified.digest) {
         Some(current) => current,
-        None => Arc::new(Loaded::new(sandbox, bytes).map_err(|error| refusal(error.to_string()))?),
+        None => Arc::new(Loaded::new(sandbox, bytes).map_err(|error| Refusal {
+            waits_for: (error == LoadError::Uncompiled).then_some(WaitsFor::Compiler),
+            ..refusal(error.to_string())
+        })?),
     };
     trust.check_wants(&loaded.description).map_err(|error| refusal(error.to_string()))?;
     Ok(Admitted { loaded, verified, instead: None })

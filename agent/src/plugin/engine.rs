@@ -39,6 +39,11 @@ impl Sandbox {
         Ok(Self { engine, compiler, ticker, limits: *limits })
     }
 
+    /// The same, for what was compiled before.
+    pub(super) fn without_compiling(&self) -> Self {
+        Self { compiler: self.compiler.without_compiling(), ..self.clone() }
+    }
+
     /// The component that these bytes are.
     pub(super) fn component(&self, digest: &str, wasm: &[u8]) -> Result<Component, CompileError> {
         self.compiler.component(&self.engine, digest, wasm)

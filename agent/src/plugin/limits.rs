@@ -281,8 +281,8 @@ pub const COMPILERS: usize = 2;
 /// Faults of one instance that are remembered to compare a new version with.
 pub const PRESENT: usize = 4096;
 
-/// Plugins that are loaded at one time: each is held in memory meanwhile.
-pub const LOADS: usize = 32;
+/// Plugins that are loaded at one time, besides those that are compiled: each is held in memory meanwhile, by a thread of its own.
+pub const LOADS: usize = 4;
 
 /// Native code of one plugin. It has some three times the bytes of the plugin.
 pub const NATIVE: u64 = 512 << 20;

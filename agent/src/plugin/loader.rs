@@ -13,6 +13,7 @@ use super::engine::Sandbox;
 use super::imports::{GRANTABLE, Host, Interfaces, linker};
 use super::instance::Instance;
 use super::limits;
+use super::native::CompileError;
 use crate::clock::Timestamp;
 use crate::config::Access;
 
@@ -40,6 +41,9 @@ pub enum LoadError {
     /// It is too large.
     #[error("{0} bytes; a plugin may have at most {max}", max = limits::FILE)]
     TooLarge(u64),
+    /// It was not compiled before, and is not to be now.
+    #[error("it was not compiled before")]
+    Uncompiled,
     /// It did not become native code.
     #[error("{0}")]
     Compile(String),
@@ -102,7 +106,10 @@ impl Loaded {
             return Err(LoadError::NotWasm(beginning(bytes)));
         }
         let digest = hex(&Sha256::digest(bytes));
-        let component = sandbox.component(&digest, bytes).map_err(|error| LoadError::Compile(error.to_string()))?;
+        let component = sandbox.component(&digest, bytes).map_err(|error| match error {
+            CompileError::Unknown => LoadError::Uncompiled,
+            error => LoadError::Compile(error.to_string()),
+        })?;
         let migration = check_exports(sandbox, &component)?;
         let imports: Vec<String> =
             component.component_type().imports(sandbox.engine()).map(|(name, _)| name.to_owned()).collect();

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use tokio::task::{block_in_place, spawn_blocking};
 
-use super::super::admission::{Admitted, Refusal, admit_good};
+use super::super::admission::{Admitted, Refusal, WaitsFor, admit_good};
 use super::super::directory::File;
-use super::Fleet;
+use super::{Fleet, Sandbox};
 use crate::config::Policy;
 
 /// A file of either directory: the last good version of it, and what is wrong with it as it is now.
@@ -76,17 +76,28 @@ impl Fleet {
             source.loading = Some(number);
             let current = source.good.clone();
             let (sandbox, trust, at_once) = (self.parts.sandbox.clone(), self.trust.clone(), self.at_once.clone());
-            let versions = self.versions.clone();
-            self.loads.spawn(async move {
-                // Never closed, so there is always a permit; it ends with the load.
-                let _permit = at_once.acquire_owned().await;
-                let (file, pins) = (Arc::new(file), Arc::new(pins));
-                let loading = spawn_blocking({
+            let (versions, compilers) = (self.versions.clone(), self.compilers.clone());
+            let (file, pins) = (Arc::new(file), Arc::new(pins));
+            let admitting = {
+                let (file, pins) = (file.clone(), pins.clone());
+                async move |sandbox: Sandbox| {
+                    let (trust, versions, current) = (trust.clone(), versions.clone(), current.clone());
                     let (file, pins) = (file.clone(), pins.clone());
-                    move || admit_good(&sandbox, &trust, versions.as_deref(), &file, &pins, current)
-                });
-                let result =
-                    loading.await.unwrap_or_else(|error| Err(format!("loading it ended early: {error}").into()));
+                    let admit = move || admit_good(&sandbox, &trust, versions.as_deref(), &file, &pins, current);
+                    let admitted = spawn_blocking(admit).await;
+                    admitted.unwrap_or_else(|error| Err(format!("loading it ended early: {error}").into()))
+                }
+            };
+            self.loads.spawn(async move {
+                // None of the two is ever closed, so there is always a permit.
+                let permit = at_once.acquire_owned().await;
+                let mut result = admitting(sandbox.without_compiling()).await;
+                drop(permit);
+                // What is not known waits for the compiler apart, with nothing in its hands: it holds up nothing that is.
+                if result.as_ref().is_err_and(|refusal| refusal.waits_for == Some(WaitsFor::Compiler)) {
+                    let _permit = compilers.acquire_owned().await;
+                    result = admitting(sandbox).await;
+                }
                 Load { number, file, pins, result }
             });
         }
@@ -117,11 +128,11 @@ impl Fleet {
                 }
                 Ok((loaded, instead))
             }
-            Err(Refusal { digest, unpinned, problem }) => {
+            Err(Refusal { digest, waits_for, problem }) => {
                 let (sha256, running) = (digest.as_deref(), source.good.as_ref().map(|good| &*good.digest));
                 let rest = if running.is_some() { "; the version before it keeps running" } else { "" };
                 tracing::error!(plugin = stem, sha256, running, "refused {path}: {problem}{rest}");
-                if unpinned {
+                if waits_for == Some(WaitsFor::Pin) {
                     self.unpinned.insert(stem.to_owned(), (*pins).clone());
                 }
                 Err(problem)

@@ -9,9 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{JoinSet, block_in_place, spawn_blocking};
+use tokio::time::{Instant, sleep};
 
 use self::loading::{Load, Source};
 use self::trial::{Canary, canary_of};
@@ -34,7 +36,11 @@ use super::watch::DirectoryWatch;
 use crate::clock::Clock;
 use crate::config::{Policy, Supervision, Upgrade};
 use crate::incident::{Input, Question};
+use crate::memory;
 use crate::signal::{Router, Subscription};
+
+/// So long after the last load, what loading needed goes back to the system.
+const CALM: Duration = Duration::from_secs(1);
 
 /// What the fleet works with.
 #[derive(Clone)]
@@ -75,6 +81,7 @@ pub struct Fleet {
     /// Loads under way, and how many may be at one time.
     loads: JoinSet<Load>,
     at_once: Arc<Semaphore>,
+    compilers: Arc<Semaphore>,
     last_load: u64,
     /// Held by the one whose calls take long.
     heavy: Arc<Semaphore>,
@@ -130,6 +137,7 @@ impl Fleet {
             plugins: BTreeMap::new(),
             loads: JoinSet::new(),
             at_once: Arc::new(Semaphore::new(limits::LOADS)),
+            compilers: Arc::new(Semaphore::new(limits::COMPILERS)),
             last_load: 0,
             heavy: Arc::new(Semaphore::new(1)),
             signers: BTreeMap::new(),
@@ -203,6 +211,7 @@ impl Fleet {
         let mut watch = DirectoryWatch::new(&[self.plugin_files.path(), self.policy_files.path()]);
         loop {
             self.look().await;
+            let mut tidy = Box::pin(sleep(CALM));
             {
                 // One plugin that takes long to load holds up no other, nor a change of its own file.
                 let mut changed = pin!(watch.changed());
@@ -210,7 +219,11 @@ impl Fleet {
                     tokio::select! {
                         () = &mut changed => break,
                         // It is not cancelled, and what may panic in it has a task of its own.
-                        Some(Ok(load)) = self.loads.join_next() => self.loaded(load).await,
+                        Some(Ok(load)) = self.loads.join_next() => {
+                            self.loaded(load).await;
+                            tidy.as_mut().reset(Instant::now() + CALM);
+                        }
+                        () = &mut tidy, if !tidy.is_elapsed() => block_in_place(memory::give_back),
                         Some(ended) = self.trials.join_next_with_id() => self.tried(ended).await,
                     }
                 }

@@ -6,7 +6,6 @@ use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
-use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -27,6 +26,9 @@ const THREADS: usize = 4;
 /// Why bytes did not become native code.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CompileError {
+    /// It was not compiled before, and is not to be now.
+    #[error("it was not compiled before")]
+    Unknown,
     /// There is nothing to compile with.
     #[error(
         "there is no compiler for it: {NAME} is not in {0}; install it there, or name it with `compiler` in [agent]; in the \
@@ -62,37 +64,15 @@ pub(crate) enum CompileError {
 #[derive(Debug)]
 pub(super) struct Helper {
     program: Option<PathBuf>,
-    /// Those that run.
-    running: Mutex<usize>,
-    ended: Condvar,
-}
-
-/// One of those that may run.
-struct Turn<'a>(&'a Helper);
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        *self.0.running.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
-        self.0.ended.notify_one();
-    }
 }
 
 impl Helper {
     pub(super) fn new(program: Option<PathBuf>) -> Self {
-        Self { program, running: Mutex::default(), ended: Condvar::new() }
-    }
-
-    /// Waits until one may run.
-    fn turn(&self) -> Turn<'_> {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.ended.wait_while(running, |running| *running >= limits::COMPILERS);
-        *waited.unwrap_or_else(PoisonError::into_inner) += 1;
-        Turn(self)
+        Self { program }
     }
 
     /// Compiles `wasm` into the file.
     pub(super) fn compile(&self, wasm: &[u8], native: &File) -> Result<(), CompileError> {
-        let _turn = self.turn();
         let program = self.find()?;
         let mut input: File = memfd_create("salve-plugin", MemfdFlags::CLOEXEC).map_err(std::io::Error::from)?.into();
         input.write_all(wasm)?;

@@ -23,13 +23,15 @@ use self::helper::Helper;
 pub struct Compiler {
     helper: Arc<Helper>,
     cache: Option<Arc<Cache>>,
+    /// Whether what is not in the cache is compiled.
+    compiles: bool,
 }
 
 impl Compiler {
     /// A compiler that keeps nothing. `program` is where `salve-compile` is; none means beside this program, or where packages
     /// put it. It is looked for each time that it is needed.
     pub fn new(program: Option<PathBuf>) -> Self {
-        Self { helper: Arc::new(Helper::new(program)), cache: None }
+        Self { helper: Arc::new(Helper::new(program)), cache: None, compiles: true }
     }
 
     /// One that keeps native code in the agent's state directory. Where that cannot be trusted, the reason is logged and
@@ -41,6 +43,11 @@ impl Compiler {
         Self { cache: cache.ok().map(Arc::new), ..Self::new(program) }
     }
 
+    /// The same, but nothing is compiled.
+    pub(super) fn without_compiling(&self) -> Self {
+        Self { compiles: false, ..self.clone() }
+    }
+
     /// The component that these bytes are, from the cache or compiled. `digest` is their SHA-256 in hexadecimal.
     pub(super) fn component(&self, engine: &Engine, digest: &str, wasm: &[u8]) -> Result<Component, CompileError> {
         if let Some(kept) = self.cache.as_ref().and_then(|cache| cache.get(digest)) {
@@ -49,6 +56,9 @@ impl Compiler {
                 // Of another version of the agent, or another processor.
                 Err(why) => tracing::debug!(digest, "native code does not fit this agent and is made anew: {why}"),
             }
+        }
+        if !self.compiles {
+            return Err(CompileError::Unknown);
         }
         let mut native = match &self.cache {
             Some(cache) => cache.begin(digest)?,
