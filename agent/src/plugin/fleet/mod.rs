@@ -39,7 +39,7 @@ use crate::incident::{Input, Question};
 use crate::memory;
 use crate::signal::{Router, Subscription};
 
-/// So long after the last load, what loading needed goes back to the system.
+/// So long after the last load, what loading needed goes back to the system, and a copy is made of what runs.
 const CALM: Duration = Duration::from_secs(1);
 
 /// What the fleet works with.
@@ -344,13 +344,14 @@ impl Fleet {
         Ok(())
     }
 
-    /// Keeps a copy of what runs, sooner or later.
+    /// Keeps a copy of what runs, once that has settled.
     fn keep(&self, policy: &Policy, loaded: &Loaded) {
         let (stem, digest) = (policy.plugin.clone(), loaded.digest.clone());
         let Some(versions) = self.versions.clone().filter(|versions| !versions.has(&stem, &digest)) else { return };
         let file = self.plugin_files.path().join(format!("{stem}.wasm"));
         let at_once = self.at_once.clone();
         tokio::spawn(async move {
+            sleep(CALM).await;
             // Never closed, so there is always a permit.
             let _permit = at_once.acquire_owned().await;
             let _ = spawn_blocking(move || versions.keep(&stem, &file, &digest)).await;
