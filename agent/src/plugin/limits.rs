@@ -284,6 +284,9 @@ pub const PRESENT: usize = 4096;
 /// Plugins that are loaded at one time, besides those that are compiled: each is held in memory meanwhile, by a thread of its own.
 pub const LOADS: usize = 4;
 
+/// Copies of good versions that are made at one time.
+pub const COPIES: usize = 16;
+
 /// Native code of one plugin. It has some three times the bytes of the plugin.
 pub const NATIVE: u64 = 512 << 20;
 

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::content::Content;
 use super::directory::File;
+use super::limits;
 use super::trust::{digest, signature_of};
 
 /// The directory's name in the state directory.
@@ -23,6 +25,19 @@ pub(super) struct Rollback {
     pub(super) good: String,
     /// What people are told.
     pub(super) reason: String,
+}
+
+/// A plugin's file with its signature, as it was when this was made, also if another takes its place.
+pub(super) struct Original {
+    file: fs::File,
+    signature: Option<Vec<u8>>,
+}
+
+impl Original {
+    /// None if it is gone.
+    pub(super) fn of(path: &Path) -> Option<Self> {
+        Some(Self { file: fs::File::open(path).ok()?, signature: fs::read(signature_of(path)).ok() })
+    }
 }
 
 /// The versions that are kept. What cannot be kept is told in the log, and missed when the agent is started again.
@@ -44,24 +59,20 @@ impl Versions {
         self.code(stem, digest).exists()
     }
 
-    /// Keeps what is in a plugin's file in the place of what was kept before, if that is what runs: it may have been replaced
+    /// Keeps what is in a plugin's file in the place of what was kept before, if that is what runs: it may have been written over
     /// meanwhile.
-    pub(super) fn keep(&self, stem: &str, file: &Path, running: &str) {
-        if let Err(error) = self.copy(stem, file, running) {
+    pub(super) fn keep(&self, stem: &str, original: Original, running: &str) {
+        if let Err(error) = self.copy(stem, original, running) {
             let directory = self.directory.display();
             tracing::warn!(plugin = stem, sha256 = running, "no copy of it can be kept in {directory}: {error}");
         }
     }
 
-    fn copy(&self, stem: &str, file: &Path, running: &str) -> io::Result<()> {
-        let bytes = match fs::read(file) {
-            Ok(bytes) if *digest(&bytes) == *running => bytes,
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            // It was replaced, or is gone.
-            _ => return Ok(()),
-        };
+    fn copy(&self, stem: &str, mut original: Original, running: &str) -> io::Result<()> {
+        let bytes = Content::read(&mut original.file, limits::FILE)?;
+        let Some(bytes) = bytes.filter(|bytes| *digest(bytes) == *running) else { return Ok(()) };
         let code = self.code(stem, running);
-        if let Ok(signature) = fs::read(signature_of(file)) {
+        if let Some(signature) = original.signature {
             write(&signature_of(&code), &signature)?;
         }
         write(&code, &bytes)?;
@@ -142,14 +153,17 @@ mod tests {
         fs::write(&file, "one").unwrap();
         fs::write(root.path().join("a.wasm.minisig"), "signature").unwrap();
         let (one, two) = (digest(b"one"), digest(b"two"));
-        versions.keep("a", &file, &two);
+        let original = || Original::of(&file).unwrap();
+        versions.keep("a", original(), &two);
         assert!(files(root.path()).is_empty(), "it is not what runs");
-        versions.keep("a", &file, &one);
-        versions.keep("b", &file, &one);
+        versions.keep("a", original(), &one);
         assert!(versions.has("a", &one) && !versions.has("a", &two));
+        let before = original();
+        fs::remove_file(&file).unwrap();
         fs::write(&file, "two").unwrap();
+        versions.keep("b", before, &one);
         fs::remove_file(root.path().join("a.wasm.minisig")).unwrap();
-        versions.keep("a", &file, &two);
+        versions.keep("a", original(), &two);
         let expected = [format!("a@{two}.wasm"), format!("b@{one}.wasm"), format!("b@{one}.wasm.minisig")];
         assert_eq!(files(root.path()), expected);
 

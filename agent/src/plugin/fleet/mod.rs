@@ -30,7 +30,7 @@ use super::migration;
 use super::quarantine::Quarantines;
 use super::schema;
 use super::trust::{Signer, Trust};
-use super::versions::Versions;
+use super::versions::{Original, Versions};
 use super::view::FleetView;
 use super::watch::DirectoryWatch;
 use crate::clock::Clock;
@@ -97,6 +97,8 @@ pub struct Fleet {
     last_trial: u64,
     /// The last good versions; none where there is no state directory.
     versions: Option<Arc<Versions>>,
+    /// How many copies are made at one time.
+    copies: Arc<Semaphore>,
     /// Why a policy has no instance, or not the one it should have; by the basis that was tried.
     refused: BTreeMap<String, (Arc<str>, String)>,
     questions: Arc<Questions>,
@@ -148,6 +150,7 @@ impl Fleet {
             trials: JoinSet::new(),
             last_trial: 0,
             versions: None,
+            copies: Arc::new(Semaphore::new(limits::COPIES)),
             refused: BTreeMap::new(),
             questions: Arc::default(),
             view: watch::Sender::new(Arc::new(FleetView::default)),
@@ -349,12 +352,13 @@ impl Fleet {
         let (stem, digest) = (policy.plugin.clone(), loaded.digest.clone());
         let Some(versions) = self.versions.clone().filter(|versions| !versions.has(&stem, &digest)) else { return };
         let file = self.plugin_files.path().join(format!("{stem}.wasm"));
-        let at_once = self.at_once.clone();
+        let copies = self.copies.clone();
         tokio::spawn(async move {
+            // Never closed, so there is always a permit. Opened at once: soon there may be another version in its place.
+            let _permit = copies.acquire_owned().await;
+            let Some(original) = Original::of(&file) else { return };
             sleep(CALM).await;
-            // Never closed, so there is always a permit.
-            let _permit = at_once.acquire_owned().await;
-            let _ = spawn_blocking(move || versions.keep(&stem, &file, &digest)).await;
+            let _ = spawn_blocking(move || versions.keep(&stem, original, &digest)).await;
         });
     }
 
