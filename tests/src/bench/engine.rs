@@ -16,7 +16,7 @@ use salve::guard::Chain;
 use salve::incident::ledger::{Ledger, LedgerReader};
 use salve::incident::{
     Cause, Doors, Engine, Fault, Finding, Ground, Input, Past, Plan, Question, Recovery, Reply, Runner, Severity,
-    Terrain, Topic, Verdict,
+    State, Terrain, Topic, Verdict,
 };
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
@@ -89,13 +89,17 @@ impl Work {
             settled: Box::new(|_| {}),
             reply: Box::new(|_, _| {}),
             noticed: Box::new(|| {}),
-            moved: Box::new(|_, _| {}),
+            moved: Box::new(move |_, state| {
+                if state == State::Resolved {
+                    room.add_permits(1);
+                }
+            }),
         };
         let runner = tokio::spawn(Runner::new(engine, ledger, clock, inbox, doors).run(first));
         let rules = Arc::new(rules()?);
         let (policy, plugin, basis, digest) = (POLICY.into(), "bench".into(), "basis".into(), "digest".into());
         inputs.send(Input::Arrived { policy, plugin, rules, basis, digest }).await?;
-        let plugin = tokio::spawn(answer(asked, inputs.clone(), count, room));
+        let plugin = tokio::spawn(answer(asked, inputs.clone(), count));
         let actuator = tokio::spawn(act(ordered, inputs.clone()));
         Ok(Self { inputs, reader, runner, plugin, actuator })
     }
@@ -126,12 +130,7 @@ impl Work {
     }
 }
 
-async fn answer(
-    mut asked: mpsc::UnboundedReceiver<Question>,
-    inputs: mpsc::Sender<Input>,
-    count: usize,
-    room: Arc<Semaphore>,
-) {
+async fn answer(mut asked: mpsc::UnboundedReceiver<Question>, inputs: mpsc::Sender<Input>, count: usize) {
     let mut healed = 0;
     while healed < count
         && let Some(Question { topic, incident, turn }) = asked.recv().await
@@ -141,7 +140,6 @@ async fn answer(
             Topic::Recover => Reply::Recovery(plan(&incident.fault.target)),
             Topic::Verify => {
                 healed += 1;
-                room.add_permits(1);
                 Reply::Verdict(Verdict::Healthy)
             }
         };
