@@ -15,6 +15,7 @@ use serde_json::json;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::block_in_place;
+use tokio::time::{Instant, sleep};
 
 use super::peer::Peer;
 use super::{Collected, Desk, IncidentDetail, IncidentView, Outside, StatusView, events, history, ledger};
@@ -26,6 +27,10 @@ use crate::notify::Notifier;
 use crate::plugin::FleetView;
 use crate::signal::History;
 use crate::signal::collector::Health;
+
+/// How long the socket of an agent that is gone may be held by what it left behind.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(10);
 
 /// Incidents in one answer unless more are asked for.
 const LIMIT: u32 = 100;
@@ -90,7 +95,7 @@ impl Api {
     /// left behind is taken over.
     pub async fn listen(path: &Path) -> Result<UnixListener, ApiError> {
         let listen = |error| ApiError::Listen { path: path.to_owned(), error };
-        if UnixStream::connect(path).await.is_ok() {
+        if is_in_use(path).await {
             return Err(ApiError::InUse(path.to_owned()));
         }
         if let Some(parent) = path.parent() {
@@ -279,6 +284,23 @@ async fn resume(
     say(&api, &peer, word).await
 }
 
+/// Whether somebody listens there, and goes on to. Of an agent that was killed while it started a program, a child between
+/// fork and exec holds the socket for a moment longer.
+async fn is_in_use(path: &Path) -> bool {
+    let until = Instant::now() + LAST_MOMENT;
+    loop {
+        let Ok(stream) = UnixStream::connect(path).await else { return false };
+        let pid = stream.peer_cred().ok().and_then(|listener| listener.pid());
+        if pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
+            return false;
+        }
+        if Instant::now() >= until {
+            return true;
+        }
+        sleep(LOOK).await;
+    }
+}
+
 /// `{"message": "…"}`, or why it cannot be.
 async fn say(api: &Api, peer: &Peer, word: Word) -> Result<Json<serde_json::Value>, Refusal> {
     match api.desk.say(peer.actor(), word).await {
@@ -299,6 +321,15 @@ mod tests {
         assert!(matches!(Api::listen(&path).await, Err(ApiError::InUse(_))));
         drop(first);
         Api::listen(&path).await.unwrap();
+
+        // A child that still holds it.
+        let held = std::os::unix::net::UnixListener::bind(dir.path().join("held")).unwrap();
+        rustix::io::fcntl_setfd(&held, rustix::io::FdFlags::empty()).unwrap();
+        let mut child = std::process::Command::new("sleep").arg("0.2").spawn().unwrap();
+        drop(held);
+        assert!(std::os::unix::net::UnixStream::connect(dir.path().join("held")).is_ok());
+        Api::listen(&dir.path().join("held")).await.unwrap();
+        child.wait().unwrap();
 
         let file = dir.path().join("precious");
         std::fs::write(&file, "precious").unwrap();
