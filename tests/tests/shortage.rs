@@ -62,7 +62,10 @@ fn of_those_that_may_be_acted_on_the_one_that_takes_the_memory_is_stopped_and_th
     let builder = Agent::builder().inside(&host).tables("[collect]\ninterval = \"500ms\"");
     let builder = builder.plugin(plugin::stock("pressure-relief"));
     let agent = builder.policy("pressure.toml", &policy("pressure-relief", "auto", tables)).start().unwrap();
-    agent.until_watching("pressure");
+    // In its first moments it does not know yet who there is.
+    agent.until_status("it to know who there is", |status| {
+        status.instance("pressure").is_some_and(|instance| instance.calls >= 15)
+    });
     let calm = [SMALL, CACHE, BESIDE];
     let before = calm.map(|unit| host.invocation(unit));
     assert!(agent.incidents().is_empty(), "{:#?}", agent.incidents());

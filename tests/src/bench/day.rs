@@ -61,8 +61,10 @@ pub(super) fn run(setting: &Setting, report: &mut Report) -> Result<()> {
     let columns = ["RSS MiB", "anonymous MiB", "of it history MiB", "the rest MiB"];
     report.values("memory after so many hours", &columns, &rows.collect::<Vec<_>>());
     let rest = |look: &Look| look.memory.anonymous / 1024.0 - look.history;
-    let growth = looks.first().zip(looks.last()).map(|(first, last)| rest(last) / rest(first));
-    report.goal("what is not history at 24 h <= 1.1x of that at 1 h", growth, Limit::AtMost(1.1));
+    // By then each target has failed once.
+    let second = looks.iter().find(|look| look.hour == 2);
+    let growth = second.zip(looks.last()).map(|(second, last)| rest(last) / rest(second));
+    report.goal("what is not history at 24 h <= 1.1x of that at 2 h", growth, Limit::AtMost(1.1));
     report.note(format!(
         "{INSTANCES} instances with {READINGS} readings a second each and {} incidents, in {:.0} s. The history keeps an hour \
          as it came and a day by the minute, so it grows for a day, within its budget of {} MiB. The process is the \
