@@ -476,6 +476,9 @@ fn a_new_version_converts_what_an_earlier_one_left_as_a_whole_or_not_at_all() {
     // What another plugin left is not its to convert.
     let (_directory, state) = left_behind("|||");
     leave(&state, "other", "||");
+    // Nor is it its own before it runs.
+    run(&state, "[config]\nleast = 4").unwrap_err();
+    kept_is(&state, &["tally \"||\""], "0.9.0");
     run(&state, "").unwrap();
     kept_is(&state, &["tally \"||\""], "1.0.0");
 }

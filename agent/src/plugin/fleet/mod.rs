@@ -476,8 +476,9 @@ pub fn configured(
         let subscription = instance.configure(&policy.config, at).map_err(|error| error.to_string())?;
         Ok((instance, subscription))
     };
-    if let Some(due) = migration::due(policy, loaded, &interfaces)? {
-        due.run(sandbox, policy, loaded, &interfaces, at, |interfaces| made(interfaces).map(drop))?;
-    }
-    made(interfaces)
+    let Some(due) = migration::due(policy, loaded, &interfaces)? else { return made(interfaces) };
+    // Where nothing is converted, the state is that of the version before until this one is known to run.
+    let ready = if due.converts() { None } else { Some(made(interfaces.clone())?) };
+    due.run(sandbox, policy, loaded, &interfaces, at, |interfaces| made(interfaces).map(drop))?;
+    ready.map_or_else(|| made(interfaces), Ok)
 }
